@@ -1,0 +1,1 @@
+//! The actor strategy: an actor per data type, behind one entry.

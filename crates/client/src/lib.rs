@@ -1,0 +1,1 @@
+//! Publishes records and models, and reads what is in the topics.

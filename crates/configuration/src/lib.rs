@@ -1,0 +1,1 @@
+//! Typed settings from defaults, a file, the environment and flags.

@@ -1,0 +1,1 @@
+//! Compiled tree ensembles: layout and walk.

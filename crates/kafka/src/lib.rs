@@ -1,0 +1,1 @@
+//! Kafka sources, sinks and administration, on librdkafka.

@@ -1,0 +1,1 @@
+//! Records, scores, models of every format, and serving statistics.

@@ -1,0 +1,1 @@
+//! PMML 4.x documents as checked, compiled evaluators.

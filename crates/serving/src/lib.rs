@@ -1,0 +1,1 @@
+//! All that a strategy needs except the strategy.

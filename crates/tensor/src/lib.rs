@@ -1,0 +1,1 @@
+//! TensorFlow graphs and ONNX files as runnable graphs.
