@@ -1,0 +1,311 @@
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command};
+use figment::Figment;
+use figment::providers::{Format, Serialized, Toml};
+use figment::value::{Dict, Value};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Common, Error, known_keys};
+
+/// The file that is read when `--config` names none.
+pub const FILE_NAME: &str = "model-serving.toml";
+
+/// The settings of one program.
+pub trait Program: Args + Serialize + DeserializeOwned {
+    /// The part that every program has.
+    fn common(&self) -> &Common;
+    /// The same, to change.
+    fn common_mut(&mut self) -> &mut Common;
+}
+
+macro_rules! program {
+    ($($settings:ty),*) => {$(
+        impl Program for $settings {
+            fn common(&self) -> &Common {
+                &self.common
+            }
+            fn common_mut(&mut self) -> &mut Common {
+                &mut self.common
+            }
+        }
+    )*};
+}
+program!(crate::Server, crate::DataProvider, crate::DataReader);
+
+/// Reads the settings of this process: its arguments, its environment, its working directory.
+///
+/// `command` carries the program's name and what `--help` says of it. With `--dump-config` the
+/// settings go to stdout and the process ends with 0; with wrong usage it ends with 2, after an
+/// error that says what was wrong.
+#[must_use]
+pub fn load<P: Program>(command: Command) -> P {
+    let brokers = std::env::var("KAFKA_BROKERS").ok();
+    let loaded = load_from::<P>(command, std::env::args_os(), brokers, Path::new("."));
+    let settings = match loaded {
+        Ok(settings) => settings,
+        Err(Error::Usage(error)) => error.exit(),
+        Err(error) => fail(&error),
+    };
+    if settings.common().dump_config {
+        match toml::to_string(&settings) {
+            Ok(text) => {
+                use std::io::Write as _;
+                // A reader that went away is no reason to complain.
+                let _ = std::io::stdout().write_all(text.as_bytes());
+                std::process::exit(0);
+            }
+            Err(error) => fail(&Error::Dump(error)),
+        }
+    }
+    settings
+}
+
+fn fail(error: &Error) -> ! {
+    eprintln!("error: {error}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    std::process::exit(2)
+}
+
+/// Reads settings from these arguments, this value of `KAFKA_BROKERS` and this working directory.
+///
+/// # Errors
+/// When a source cannot be read, does not parse, or holds a key that no program knows.
+pub fn load_from<P: Program>(
+    command: Command,
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    kafka_brokers: Option<String>,
+    directory: &Path,
+) -> Result<P, Error> {
+    let matches = P::augment_args(command).try_get_matches_from(arguments)?;
+    let parsed = P::from_arg_matches(&matches)?;
+    let named = parsed.common().config.clone();
+    let path = named
+        .clone()
+        .map_or_else(|| directory.join(FILE_NAME), |file| directory.join(file));
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            String::new()
+        }
+        Err(source) => {
+            return Err(Error::Unreadable {
+                path: path.display().to_string(),
+                source,
+            });
+        }
+    };
+    let mut settings: P = merge(&parsed, &matches, &text, &path)?;
+
+    // What serde does not carry, and what needs the sources side by side.
+    let common = parsed.common();
+    let target = settings.common_mut();
+    target.config.clone_from(&common.config);
+    target.dump_config = common.dump_config;
+    target.properties.extend(common.x.iter().cloned());
+    target.x.clear();
+    // The environment wins over the file, and MODEL_SERVING_BROKERS over KAFKA_BROKERS.
+    if common.brokers.is_none()
+        && kafka_brokers
+            .as_deref()
+            .is_some_and(|b| !b.trim().is_empty())
+    {
+        target.brokers = kafka_brokers;
+    }
+    Ok(settings)
+}
+
+/// Reads settings from arguments alone: for tests, and for whoever embeds a program.
+///
+/// # Errors
+/// When the arguments do not parse.
+pub fn parse<P: Program>(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<P, Error> {
+    let command = Command::new("program").no_binary_name(true);
+    let matches = P::augment_args(command).try_get_matches_from(arguments)?;
+    let mut settings = P::from_arg_matches(&matches)?;
+    let common = settings.common_mut();
+    common.properties.extend(std::mem::take(&mut common.x));
+    Ok(settings)
+}
+
+/// The defaults, under the file, under what the environment and the command line say.
+fn merge<P: Program>(
+    parsed: &P,
+    matches: &ArgMatches,
+    text: &str,
+    path: &Path,
+) -> Result<P, Error> {
+    let shown = path.display().to_string();
+    let file: toml::Table = toml::from_str(text).map_err(|source| Error::Syntax {
+        path: shown.clone(),
+        source: Box::new(source),
+    })?;
+    let known = known_keys();
+    if let Some(key) = file.keys().find(|key| !known.contains(*key)) {
+        return Err(Error::UnknownKey {
+            key: key.clone(),
+            path: shown,
+            known: known.into_iter().collect::<Vec<_>>().join(", "),
+        });
+    }
+    let invalid = |source| Error::Invalid {
+        path: shown.clone(),
+        source: Box::new(source),
+    };
+    // Defaults and explicit values come out of clap together; its record of where each value came
+    // from tells them apart.
+    let all = Value::serialize(parsed)
+        .map_err(invalid)?
+        .into_dict()
+        .unwrap_or_default();
+    let explicit: Dict = all
+        .iter()
+        .filter(|(key, _)| {
+            matches!(
+                matches.try_contains_id(&key.replace('-', "_")),
+                Ok(true) if matches.value_source(&key.replace('-', "_"))
+                    != Some(ValueSource::DefaultValue)
+            )
+        })
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    Figment::from(Serialized::defaults(all))
+        .merge(Toml::string(text))
+        .merge(Serialized::defaults(explicit))
+        .extract()
+        .map_err(invalid)
+}
+
+/// Adds the keys that the file may hold for the program `P`.
+pub(crate) fn add_keys<P: Program>(keys: &mut BTreeSet<String>) {
+    let command = P::augment_args(Command::new("program"));
+    let ids = command
+        .get_arguments()
+        .map(|argument| argument.get_id().as_str());
+    // What only the command line can say.
+    keys.extend(
+        ids.filter(|id| !["config", "dump_config", "x", "help", "version"].contains(id))
+            .map(|id| id.replace('_', "-")),
+    );
+    keys.insert("properties".to_owned());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{OnNoModel, Server};
+
+    fn server(arguments: &[&str], file: Option<&str>) -> Result<Server, Error> {
+        let directory = tempfile::tempdir().unwrap();
+        if let Some(text) = file {
+            std::fs::write(directory.path().join(FILE_NAME), text).unwrap();
+        }
+        let arguments = std::iter::once("server").chain(arguments.iter().copied());
+        load_from(
+            Command::new("server"),
+            arguments,
+            Some("env:1".to_owned()),
+            directory.path(),
+        )
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let settings: Server = parse::<Server>(Vec::<&str>::new()).unwrap();
+        let common = settings.common;
+        assert_eq!(common.brokers(), "127.0.0.1:9092");
+        assert_eq!(common.data_topic, "models_data");
+        assert_eq!(common.models_topic, "models_models");
+        assert_eq!(common.results_topic, "models_results");
+        assert_eq!(common.dead_letter_topic, "models_dead_letters");
+        assert_eq!(common.broker_timeout.get().as_secs(), 30);
+        assert_eq!(settings.on_no_model, OnNoModel::Drop);
+        assert_eq!(settings.record, "wine");
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_over_the_file_over_defaults() {
+        let file = "brokers = 'file:1'\ndata-topic = 'from-file'\nhttp = '127.0.0.1:1'\n\
+                    quiet = true\non-no-model = 'wait'\n[properties]\n'linger.ms' = '7'\n'a' = 'b'\n";
+        let settings = server(&["--http", "127.0.0.1:2", "-X", "linger.ms=5"], Some(file)).unwrap();
+        assert_eq!(settings.common.brokers(), "env:1");
+        assert_eq!(settings.common.data_topic, "from-file");
+        assert_eq!(settings.common.models_topic, "models_models");
+        assert_eq!(settings.http.as_deref(), Some("127.0.0.1:2"));
+        assert!(settings.common.quiet);
+        assert_eq!(settings.on_no_model, OnNoModel::Wait);
+        assert_eq!(settings.common.properties["linger.ms"], "5");
+        assert_eq!(settings.common.properties["a"], "b");
+        let flagged = server(&["--brokers", "flag:1", "--quiet=false"], Some(file)).unwrap();
+        assert_eq!(flagged.common.brokers(), "flag:1");
+        assert!(!flagged.common.quiet);
+    }
+
+    #[test]
+    fn what_is_dumped_can_be_read_back() {
+        let settings = server(
+            &[
+                "--group",
+                "mine",
+                "--broker-timeout",
+                "2m 5s",
+                "-X",
+                "a=b=c",
+            ],
+            None,
+        )
+        .unwrap();
+        let dumped = toml::to_string(&settings).unwrap();
+        let again = server(&[], Some(&dumped)).unwrap();
+        assert_eq!(toml::to_string(&again).unwrap(), dumped);
+        assert_eq!(again.common.properties["a"], "b=c");
+        assert_eq!(again.common.broker_timeout.get().as_secs(), 125);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_the_known_ones() {
+        let error = server(&[], Some("data-topik = 'x'"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("`data-topik`") && error.contains("data-topic"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_is_an_error_that_names_the_key() {
+        let error = server(&[], Some("on-no-model = 'explode'")).unwrap_err();
+        let text = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+        assert!(
+            text.contains("on-no-model") && text.contains("explode"),
+            "{text}"
+        );
+        let error = server(&["--broker-timeout", "soon"], None)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("--broker-timeout"), "{error}");
+        assert!(matches!(
+            server(&["-X", "novalue"], None),
+            Err(Error::Usage(_))
+        ));
+        assert!(matches!(
+            server(&["--config", "absent.toml"], None),
+            Err(Error::Unreadable { .. })
+        ));
+        assert!(matches!(
+            server(&[], Some("= 1")),
+            Err(Error::Syntax { .. })
+        ));
+    }
+}
