@@ -1,1 +1,56 @@
 //! TensorFlow graphs and ONNX files as runnable graphs.
+//!
+//! A [`Graph`] comes out of a file's bytes, in one of the formats below, and turns tensors into
+//! tensors. It knows nothing of streams, of records, or of where the bytes came from.
+//!
+//! | format | constructor | module |
+//! |---|---|---|
+//! | TensorFlow frozen `GraphDef` | [`Graph::from_graphdef`] | `graphdef` |
+//! | ONNX `ModelProto` | [`Graph::from_onnx`] | `onnx` |
+//!
+//! A format's module turns bytes into a checked graph with named inputs and outputs; everything
+//! after that (types, batch dimension, limits, running) is shared by all of them.
+//!
+//! What cannot be evaluated faithfully is refused by name when the file is loaded. Bytes that are
+//! not a model are an [`Error`], never a panic.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let graph = tensor::Graph::from_graphdef(&std::fs::read("mlp.pb")?, &Default::default())?;
+//! let width = graph.width().ok_or("the model does not take one vector")?;
+//! let mut scratch = graph.scratch();
+//! let mut scores = Vec::new();
+//! let rows = vec![0.5; 3 * width];
+//! let values = graph.run_rows(&rows, 3, &mut scratch, &mut scores)?;
+//! assert_eq!(scores.len(), 3 * values);
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod graph;
+mod graphdef;
+mod onnx;
+mod plan;
+mod shield;
+mod tensor;
+mod values;
+
+pub use error::{Error, Role};
+pub use graph::{Graph, Scratch};
+pub use tensor::{Data, Element, Port, Tensor};
+
+/// Which values of a file are fed and which are asked for.
+///
+/// Names are the file's own: of a GraphDef, node names, with `:1` and so on for a node's further
+/// outputs; of ONNX, value names. Order counts: [`Graph::inputs`] and [`Graph::outputs`] have the
+/// order given here. An empty list means that they are found in the graph: all inputs that the
+/// outputs depend on, in the order of the file; of a GraphDef the one result that no node
+/// consumes, of ONNX the outputs that the file declares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Names of the values to feed. Every input that the outputs depend on has to be among them.
+    pub inputs: Vec<String>,
+    /// Names of the values to compute.
+    pub outputs: Vec<String>,
+}

@@ -1,0 +1,203 @@
+//! What all formats share: from a graph with named inputs and outputs to an optimized plan.
+
+use crate::shield::shield;
+use crate::tensor::Port;
+use crate::values::element;
+use crate::{Error, Role};
+use std::sync::Arc;
+use tract_onnx::tract_hir::internal::{
+    DatumType, DimLike, Factoid, GenericFactoid, InferenceFact, InferenceModel, InferenceModelExt,
+    OutletId, SymbolValues, TDim, ToDim, TractError, TypedFact, TypedModel, TypedSimplePlan,
+};
+
+/// The longest value, in elements, that a graph may compute for a batch of one.
+const LONGEST_VALUE: u64 = 1 << 26;
+
+/// A checked graph of some format, with its inputs and outputs chosen.
+pub(crate) struct Draft {
+    pub(crate) model: InferenceModel,
+    pub(crate) inputs: Vec<String>,
+    pub(crate) outputs: Vec<String>,
+}
+
+/// A graph that can run, and the ports it runs between.
+pub(crate) struct Plan {
+    pub(crate) runnable: Arc<TypedSimplePlan>,
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) outputs: Vec<Port>,
+    /// The runtime's types of the inputs.
+    pub(crate) types: Vec<DatumType>,
+    /// Which dimensions of the outputs are the batch.
+    pub(crate) batched: Vec<bool>,
+}
+
+impl Draft {
+    /// Types and optimizes the graph, for any batch where that works, else for a batch of one.
+    pub(crate) fn plan(self) -> Result<Plan, Error> {
+        let symbol = self.model.symbols.sym("batch");
+        let any = shield(|| self.compile(&symbol.to_dim()));
+        match any {
+            Ok(Ok(plan)) => return Ok(plan),
+            Ok(Err(error @ (Error::UnknownRank { .. } | Error::TooLarge { .. }))) => {
+                return Err(error);
+            }
+            Ok(Err(_)) | Err(_) => {}
+        }
+        shield(|| self.compile(&TDim::Val(1))).map_err(|reason| Error::Load { reason })?
+    }
+
+    fn compile(&self, batch: &TDim) -> Result<Plan, Error> {
+        let mut model = self.model.clone();
+        self.close_inputs(&mut model, batch)?;
+        let model = model.into_typed().map_err(|cause| load(&cause))?;
+        check_volumes(&model)?;
+        let inputs = ports(&model, &model.inputs, &self.inputs, Role::Input)?;
+        let outputs = ports(&model, &model.outputs, &self.outputs, Role::Output)?;
+        let mut batched = Vec::with_capacity(outputs.len());
+        for outlet in &model.outputs {
+            let fact = model.outlet_fact(*outlet).map_err(|cause| load(&cause))?;
+            batched.push(fact.shape.first() == Some(batch) && !matches!(batch, TDim::Val(_)));
+        }
+        let mut types = Vec::with_capacity(inputs.len());
+        for outlet in &model.inputs {
+            types.push(
+                model
+                    .outlet_fact(*outlet)
+                    .map_err(|cause| load(&cause))?
+                    .datum_type,
+            );
+        }
+        let model = model.into_optimized().map_err(|cause| load(&cause))?;
+        let runnable = TypedSimplePlan::new(model).map_err(|cause| load(&cause))?;
+        Ok(Plan {
+            runnable,
+            inputs,
+            outputs,
+            types,
+            batched,
+        })
+    }
+
+    /// Gives every input a full type: the batch where the first axis is open, and a length of its
+    /// own to any other open axis that the graph does not settle.
+    fn close_inputs(&self, model: &mut InferenceModel, batch: &TDim) -> Result<(), Error> {
+        for position in 0..model.inputs.len() {
+            let mut fact = input_fact(model, position)?;
+            let open = fact.shape.dims().next().is_some_and(|axis| match axis {
+                GenericFactoid::Any => true,
+                GenericFactoid::Only(length) => length.to_i64().is_err(),
+            });
+            if open {
+                fact.shape.set_dim(0, batch.clone());
+                model
+                    .set_input_fact(position, fact)
+                    .map_err(|cause| load(&cause))?;
+            }
+        }
+        model.analyse(false).map_err(|cause| load(&cause))?;
+        for (position, name) in self.inputs.iter().enumerate() {
+            let mut fact = input_fact(model, position)?;
+            let Some(rank) = fact.shape.rank().concretize() else {
+                return Err(Error::UnknownRank { name: name.clone() });
+            };
+            for axis in 0..usize::try_from(rank).unwrap_or(0) {
+                if fact
+                    .shape
+                    .dim(axis)
+                    .is_some_and(|length| length.concretize().is_none())
+                {
+                    let length = model.symbols.sym(&format!("input_{position}_axis_{axis}"));
+                    fact.shape.set_dim(axis, length.to_dim());
+                }
+            }
+            model
+                .set_input_fact(position, fact)
+                .map_err(|cause| load(&cause))?;
+        }
+        Ok(())
+    }
+}
+
+fn input_fact(model: &InferenceModel, position: usize) -> Result<InferenceFact, Error> {
+    model
+        .input_fact(position)
+        .cloned()
+        .map_err(|cause| load(&cause))
+}
+
+/// Refuses a graph in which a value grows beyond all measure: constants are folded when a graph is
+/// optimized, so that its size has to be known before.
+fn check_volumes(model: &TypedModel) -> Result<(), Error> {
+    let one = model
+        .symbols
+        .all_symbols()
+        .iter()
+        .fold(SymbolValues::default(), |values, symbol| {
+            values.with(symbol, 1)
+        });
+    for node in model.nodes() {
+        for output in &node.outputs {
+            let volume = volume(&output.fact, &one);
+            if volume > LONGEST_VALUE {
+                return Err(Error::TooLarge {
+                    what: "elements in a value",
+                    found: volume,
+                    limit: LONGEST_VALUE,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn volume(fact: &TypedFact, symbols: &SymbolValues) -> u64 {
+    fact.shape.iter().fold(1u64, |volume, axis| {
+        let length = axis
+            .eval(symbols)
+            .to_i64()
+            .map_or(u64::MAX, |length| length.max(0) as u64);
+        volume.saturating_mul(length)
+    })
+}
+
+fn ports(
+    model: &TypedModel,
+    outlets: &[OutletId],
+    names: &[String],
+    role: Role,
+) -> Result<Vec<Port>, Error> {
+    let mut ports = Vec::with_capacity(outlets.len());
+    for (outlet, name) in outlets.iter().zip(names) {
+        let fact = model.outlet_fact(*outlet).map_err(|cause| load(&cause))?;
+        let element = element(fact.datum_type, role).ok_or_else(|| Error::UnsupportedElement {
+            role,
+            name: name.clone(),
+            element: format!("{:?}", fact.datum_type).to_lowercase(),
+        })?;
+        let shape = fact.shape.iter().map(|axis| axis.to_usize().ok()).collect();
+        ports.push(Port {
+            name: name.clone(),
+            shape,
+            element,
+        });
+    }
+    Ok(ports)
+}
+
+pub(crate) fn load(cause: &TractError) -> Error {
+    Error::Load {
+        reason: chain(cause),
+    }
+}
+
+/// A runtime's error with its causes, which this crate's errors cannot carry along.
+pub(crate) fn chain(cause: &TractError) -> String {
+    let mut text = String::new();
+    for (depth, part) in cause.chain().enumerate() {
+        if depth > 0 {
+            text.push_str(": ");
+        }
+        text.push_str(&part.to_string());
+    }
+    text
+}

@@ -1,0 +1,73 @@
+//! Panics of the runtime as values.
+//!
+//! tract panics on some graphs that contradict themselves. Such a panic is caught here and becomes
+//! a message. The process's panic hook would still print it, so a hook is put in front of the
+//! present one, once, that keeps silent on a thread while it is inside [`shield`] and hands every
+//! other panic on.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
+
+thread_local! {
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs `work` and returns its result, or the message and place of its panic.
+///
+/// What `work` was changing when it panicked is in an unknown state: the caller throws it away.
+pub(crate) fn shield<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let outer = take_hook();
+        set_hook(Box::new(move |panic| {
+            if INSIDE.get() {
+                PLACE.set(panic.location().map(ToString::to_string));
+            } else {
+                outer(panic);
+            }
+        }));
+    });
+
+    let outer = INSIDE.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    INSIDE.set(outer);
+    result.map_err(|payload| {
+        let place = PLACE
+            .take()
+            .unwrap_or_else(|| "an unknown place".to_owned());
+        format!(
+            "the runtime panicked at {place}: {}",
+            message(payload.as_ref())
+        )
+    })
+}
+
+fn message(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "no message"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shield;
+
+    #[test]
+    fn a_panic_becomes_its_message() {
+        let caught = shield(|| -> u32 { panic!("axis {} is missing", 3) }).unwrap_err();
+        assert!(caught.contains("axis 3 is missing"), "{caught}");
+        assert!(caught.contains("shield.rs"), "{caught}");
+    }
+
+    #[test]
+    fn a_result_passes_through() {
+        assert_eq!(shield(|| 7), Ok(7));
+    }
+}
