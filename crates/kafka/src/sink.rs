@@ -1,0 +1,526 @@
+//! An ordered, idempotent producer.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
+use rdkafka::statistics::Statistics;
+
+use crate::connection::{Connection, refused};
+use crate::headers::NativeHeaders;
+use crate::journal::Journal;
+use crate::{Error, Result, SendError};
+
+/// How long a sink waits before it sends again to a topic that does not exist.
+const RETRY: Duration = Duration::from_millis(250);
+/// How long one wait inside librdkafka takes at most, so that an acknowledgement ends it.
+const SLICE: Duration = Duration::from_millis(5);
+
+/// A message to send. Nothing is kept of it: librdkafka copies it.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// The topic's name.
+    pub topic: &'a str,
+    /// The partition; `None` leaves the choice to the hash of the key, or to chance without one.
+    pub partition: Option<i32>,
+    /// The key; `None` for null.
+    pub key: Option<&'a [u8]>,
+    /// The value; `None` for null.
+    pub payload: Option<&'a [u8]>,
+    /// The headers, in order; a value may be null.
+    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+    /// Milliseconds since 1970; `None` for now.
+    pub timestamp_ms: Option<i64>,
+}
+
+/// Hears what became of the messages that a [`Sink`] accepted.
+pub trait Acknowledge: Send + Sync {
+    /// Called exactly once for every message that [`Sink::send`] accepted, with the ticket given
+    /// there, on the thread that is in [`Sink::poll`] or [`Sink::flush`]. `Ok`: all replicas have
+    /// it. `Err`: it was not written, and sending it again would not help.
+    ///
+    /// May call [`Sink::send`], but not [`Sink::poll`] or [`Sink::flush`].
+    fn acknowledged(&self, ticket: u64, result: Result<()>);
+}
+
+/// An ordered, idempotent producer: acknowledged by all replicas (`acks=all`), in order per
+/// partition.
+///
+/// # Delivery
+/// Every message that [`Sink::send`] accepts is acknowledged exactly once. A broker that is away,
+/// and a topic that is missing (it may be about to be created), are waited for without limit: the
+/// queue fills, and `send` answers [`SendError::QueueFull`].
+///
+/// librdkafka declares an idempotent producer dead when it cannot go on without the risk of a
+/// repetition, for example when the broker has come back without its log. The sink then opens
+/// another one and sends again what was not acknowledged, before anything else and in the same
+/// order. So a message is written exactly once to a log that lives, and at least once across such
+/// a loss.
+///
+/// A sink that is dropped abandons what is in flight without acknowledging it: [`Sink::flush`]
+/// first.
+pub struct Sink {
+    config: ClientConfig,
+    limit: usize,
+    producer: RwLock<Arc<BaseProducer<Delivery>>>,
+    /// Held while a dead producer is replaced and while returned messages are sent again.
+    recovery: Mutex<()>,
+    state: Arc<State>,
+}
+
+/// What the sink shares with librdkafka's callbacks; it outlives a dead producer.
+struct State {
+    journal: Journal,
+    acknowledge: Arc<dyn Acknowledge>,
+    /// Accepted and not acknowledged, the returned ones included.
+    in_flight: AtomicUsize,
+    /// Acknowledged since the last poll.
+    acknowledged: AtomicUsize,
+    /// The producer is dead.
+    fatal: AtomicBool,
+    /// Messages that librdkafka gave back and that are to be sent again, in order.
+    returned: Mutex<Returned>,
+    /// Whether `returned` holds any, to keep the lock off the fast path.
+    blocked: AtomicBool,
+}
+
+#[derive(Default)]
+struct Returned {
+    messages: VecDeque<Kept>,
+    retry_at: Option<Instant>,
+}
+
+/// A message that is to be sent again.
+struct Kept {
+    topic: String,
+    partition: Option<i32>,
+    key: Option<Bytes>,
+    payload: Option<Bytes>,
+    headers: Vec<(String, Option<Bytes>)>,
+    timestamp_ms: Option<i64>,
+    ticket: u64,
+}
+
+/// The context of one producer.
+struct Delivery(Arc<State>);
+
+impl Sink {
+    /// Opens a producer. Returns at once: the broker may come later.
+    ///
+    /// # Errors
+    /// A property is refused, or librdkafka has no resources for a client.
+    pub fn open(connection: &Connection, acknowledge: Arc<dyn Acknowledge>) -> Result<Self> {
+        let config = connection.config(&[
+            ("enable.idempotence", "true"),
+            ("acks", "all"),
+            // Wait for a broker without limit.
+            ("message.timeout.ms", "0"),
+            ("linger.ms", "0"),
+            ("sticky.partitioning.linger.ms", "10"),
+            ("batch.num.messages", "10000"),
+            ("batch.size", "1000000"),
+            ("queue.buffering.max.messages", "100000"),
+            ("queue.buffering.max.kbytes", "131072"),
+            ("retry.backoff.ms", "50"),
+            ("retry.backoff.max.ms", "500"),
+        ])?;
+        let limit = config
+            .create_native_config()
+            .and_then(|native| native.get("message.max.bytes"))
+            .map_err(refused)?
+            .parse()
+            .unwrap_or(usize::MAX);
+        let state = Arc::new(State {
+            journal: Journal::new("sink", &connection.brokers),
+            acknowledge,
+            in_flight: AtomicUsize::new(0),
+            acknowledged: AtomicUsize::new(0),
+            fatal: AtomicBool::new(false),
+            returned: Mutex::default(),
+            blocked: AtomicBool::new(false),
+        });
+        let producer = produce(&config, &state)?;
+        Ok(Self {
+            config,
+            limit,
+            producer: RwLock::new(producer),
+            recovery: Mutex::new(()),
+            state,
+        })
+    }
+
+    /// The bytes that a message with its key and headers may have (`message.max.bytes`).
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Hands a message over. `ticket` comes back in [`Acknowledge::acknowledged`].
+    ///
+    /// # Errors
+    /// The message was not accepted, and its ticket will not be acknowledged.
+    pub fn send(&self, message: &Outgoing<'_>, ticket: u64) -> Result<(), SendError> {
+        if self.state.blocked.load(Ordering::Acquire) || self.state.fatal.load(Ordering::Acquire) {
+            return Err(SendError::QueueFull);
+        }
+        // Counted first: the acknowledgement may come before this returns.
+        self.state.in_flight.fetch_add(1, Ordering::AcqRel);
+        let sent = self.hand_over(message, ticket);
+        if sent.is_err() {
+            self.state.in_flight.fetch_sub(1, Ordering::AcqRel);
+        }
+        sent
+    }
+
+    fn hand_over(&self, message: &Outgoing<'_>, ticket: u64) -> Result<(), SendError> {
+        let record = BaseRecord {
+            topic: message.topic,
+            partition: message.partition,
+            payload: message.payload,
+            key: message.key,
+            timestamp: message.timestamp_ms,
+            headers: native(message.headers),
+            delivery_opaque: ticket as usize,
+        };
+        let code = {
+            let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner);
+            match producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, _)) => error,
+            }
+        };
+        let topic = || message.topic.to_owned();
+        match code.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => Err(SendError::QueueFull),
+            Some(RDKafkaErrorCode::Fatal) => {
+                self.state.fatal.store(true, Ordering::Release);
+                Err(SendError::QueueFull)
+            }
+            // Known to be missing; librdkafka asks again every few seconds.
+            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                self.state
+                    .journal
+                    .waiting(&format!("topic {} does not exist", message.topic));
+                Err(SendError::QueueFull)
+            }
+            Some(RDKafkaErrorCode::UnknownPartition) => {
+                let partition = message.partition.unwrap_or(-1);
+                Err(Error::UnknownPartition {
+                    topic: topic(),
+                    partition,
+                }
+                .into())
+            }
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Err(SendError::TooLarge {
+                size: message.size(),
+                limit: self.limit,
+            }),
+            Some(source) => Err(Error::Delivery {
+                topic: topic(),
+                source,
+            }
+            .into()),
+            None => Err(Error::Client {
+                action: "send a message",
+                source: code,
+            }
+            .into()),
+        }
+    }
+
+    /// Acknowledges what has been delivered; waits up to `timeout` if nothing has. Returns how
+    /// many messages were acknowledged.
+    ///
+    /// Also does what a sink does in the background, so it is to be called regularly, also while
+    /// `send` answers [`SendError::QueueFull`].
+    pub fn poll(&self, timeout: Duration) -> usize {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let mut done = 0;
+            loop {
+                self.current().poll(Duration::ZERO);
+                match self.state.acknowledged.swap(0, Ordering::AcqRel) {
+                    0 => break,
+                    more => done += more,
+                }
+            }
+            self.recover();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if done > 0 || left.is_zero() {
+                return done;
+            }
+            self.current().poll(left.min(SLICE));
+        }
+    }
+
+    /// Waits until everything is acknowledged.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`]: something is still in flight, and may still be acknowledged.
+    pub fn flush(&self, timeout: Duration) -> Result<()> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            // Ends librdkafka's lingering; it fails while anything is in flight.
+            let _ = self.current().flush(Duration::ZERO);
+            if self.in_flight() == 0 {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::Timeout {
+                    what: "delivering messages",
+                    after: timeout,
+                });
+            }
+            self.poll(left.min(SLICE));
+        }
+    }
+
+    /// How many messages are accepted and not acknowledged.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.state.in_flight.load(Ordering::Acquire)
+    }
+
+    fn current(&self) -> Arc<BaseProducer<Delivery>> {
+        Arc::clone(&self.producer.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces a dead producer; sends again what was returned.
+    fn recover(&self) {
+        let fatal = self.state.fatal.load(Ordering::Acquire);
+        if !fatal && !self.state.blocked.load(Ordering::Acquire) {
+            return;
+        }
+        // Another thread is at it.
+        let Ok(_guard) = self.recovery.try_lock() else {
+            return;
+        };
+        if fatal && !self.replace() {
+            return;
+        }
+        self.send_returned();
+    }
+
+    fn replace(&self) -> bool {
+        let dead = self.current();
+        dead.purge(PurgeConfig::default().queue().inflight());
+        let patience = Instant::now() + Duration::from_secs(5);
+        while dead.in_flight_count() > 0 && Instant::now() < patience {
+            dead.poll(Duration::from_millis(1));
+        }
+        match produce(&self.config, &self.state) {
+            Ok(producer) => {
+                *self
+                    .producer
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner) = producer;
+                self.state.fatal.store(false, Ordering::Release);
+                tracing::warn!("the producer was replaced after a fatal error");
+                true
+            }
+            Err(error) => {
+                self.state.journal.warn(&error.to_string());
+                false
+            }
+        }
+    }
+
+    fn send_returned(&self) {
+        loop {
+            let kept = {
+                let mut returned = self.state.returned();
+                let now = Instant::now();
+                if returned.retry_at.is_some_and(|at| now < at) {
+                    return;
+                }
+                match returned.messages.pop_front() {
+                    Some(kept) => kept,
+                    None => {
+                        returned.retry_at = None;
+                        self.state.blocked.store(false, Ordering::Release);
+                        return;
+                    }
+                }
+            };
+            match kept.with_outgoing(|outgoing| self.hand_over(outgoing, kept.ticket)) {
+                Ok(()) => {}
+                Err(SendError::QueueFull) => {
+                    let mut returned = self.state.returned();
+                    returned.messages.push_front(kept);
+                    returned.retry_at = Some(Instant::now() + RETRY);
+                    return;
+                }
+                Err(SendError::TooLarge { size, .. }) => {
+                    let error = Error::TooLarge {
+                        topic: kept.topic,
+                        size,
+                    };
+                    self.state.finish(kept.ticket, Err(error));
+                }
+                Err(SendError::Refused(error)) => self.state.finish(kept.ticket, Err(error)),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Sink")
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+fn produce(config: &ClientConfig, state: &Arc<State>) -> Result<Arc<BaseProducer<Delivery>>> {
+    let producer: BaseProducer<Delivery> = config
+        .create_with_context(Delivery(Arc::clone(state)))
+        .map_err(refused)?;
+    Ok(Arc::new(producer))
+}
+
+fn native(headers: &[(&str, Option<&[u8]>)]) -> Option<OwnedHeaders> {
+    if headers.is_empty() {
+        return None;
+    }
+    let native = OwnedHeaders::new_with_capacity(headers.len());
+    Some(headers.iter().fold(native, |native, (key, value)| {
+        native.insert(Header { key, value: *value })
+    }))
+}
+
+impl Outgoing<'_> {
+    /// Bytes of key, value and headers.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len));
+        self.key.map_or(0, <[u8]>::len)
+            + self.payload.map_or(0, <[u8]>::len)
+            + headers.sum::<usize>()
+    }
+}
+
+impl Kept {
+    fn new(message: &BorrowedMessage<'_>, ticket: u64) -> Self {
+        let bytes = Bytes::copy_from_slice;
+        Self {
+            topic: message.topic().to_owned(),
+            partition: Some(message.partition()).filter(|partition| *partition >= 0),
+            key: message.key().map(bytes),
+            payload: message.payload().map(bytes),
+            headers: NativeHeaders::of(message)
+                .map(|(name, value)| (name.into_owned(), value.map(bytes)))
+                .collect(),
+            timestamp_ms: message.timestamp().to_millis(),
+            ticket,
+        }
+    }
+
+    fn with_outgoing<T>(&self, use_it: impl FnOnce(&Outgoing<'_>) -> T) -> T {
+        let headers: Vec<(&str, Option<&[u8]>)> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_deref()))
+            .collect();
+        use_it(&Outgoing {
+            topic: &self.topic,
+            partition: self.partition,
+            key: self.key.as_deref(),
+            payload: self.payload.as_deref(),
+            headers: &headers,
+            timestamp_ms: self.timestamp_ms,
+        })
+    }
+}
+
+impl State {
+    fn returned(&self) -> MutexGuard<'_, Returned> {
+        self.returned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(&self, ticket: u64, result: Result<()>) {
+        self.acknowledge.acknowledged(ticket, result);
+        self.acknowledged.fetch_add(1, Ordering::AcqRel);
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl ClientContext for Delivery {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.journal.log(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.0.journal.stats(statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            tracing::debug!(reason, "fatal error of the producer");
+            self.0.fatal.store(true, Ordering::Release);
+            return;
+        }
+        self.0.journal.error(error, reason);
+    }
+}
+
+impl ProducerContext for Delivery {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: usize) {
+        let state = &self.0;
+        let ticket = ticket as u64;
+        let (error, message) = match result {
+            Ok(_) => return state.finish(ticket, Ok(())),
+            Err((error, message)) => (error, message),
+        };
+        let topic = || message.topic().to_owned();
+        let error = match error.rdkafka_error_code() {
+            // What a dead producer, or a topic that is gone for now, gives back.
+            Some(
+                RDKafkaErrorCode::Fatal
+                | RDKafkaErrorCode::PurgeQueue
+                | RDKafkaErrorCode::PurgeInflight
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownProducerId
+                | RDKafkaErrorCode::OutOfOrderSequenceNumber
+                | RDKafkaErrorCode::InvalidProducerEpoch,
+            ) => {
+                state.blocked.store(true, Ordering::Release);
+                let mut returned = state.returned();
+                returned.messages.push_back(Kept::new(message, ticket));
+                if !state.fatal.load(Ordering::Acquire) && returned.retry_at.is_none() {
+                    returned.retry_at = Some(Instant::now() + RETRY);
+                }
+                return;
+            }
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Error::TooLarge {
+                topic: topic(),
+                size: message.key_len() + message.payload_len(),
+            },
+            Some(RDKafkaErrorCode::UnknownPartition) => Error::UnknownPartition {
+                topic: topic(),
+                partition: message.partition(),
+            },
+            Some(source) => Error::Delivery {
+                topic: topic(),
+                source,
+            },
+            None => Error::Client {
+                action: "deliver a message",
+                source: error.clone(),
+            },
+        };
+        state.finish(ticket, Err(error));
+    }
+}

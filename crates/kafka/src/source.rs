@@ -1,0 +1,448 @@
+//! A member of a consumer group.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::{ClientContext, Offset};
+
+use crate::batch::Incoming;
+use crate::connection::{Connection, refused};
+use crate::headers::NativeHeaders;
+use crate::journal::{Journal, temporary};
+use crate::{Batch, Error, Position, Result};
+
+/// Bytes after which a batch is full, whatever its number of messages.
+const BATCH_BYTES: usize = 32 * 1024 * 1024;
+
+/// Hears which partitions come and go.
+///
+/// The methods are called on the thread that polls the source, inside [`Source::poll`] or
+/// [`Source::close`], and the group waits for them: they must be done well within
+/// `max.poll.interval.ms` (5 minutes) and the session timeout (see [`Assignment::revoked`]).
+pub trait Assignment: Send + Sync {
+    /// These partitions are now ours, besides those that already were; none at all is possible,
+    /// when the group has more members than the topic has partitions.
+    fn assigned(&self, partitions: &[i32]);
+
+    /// These partitions are being taken away: stop, drain, commit with `committer`, release. They
+    /// are still ours until this returns; afterwards no position in them may be committed, and
+    /// [`Source::commit`] refuses to.
+    ///
+    /// If they are `lost`, they already belong to somebody else, or the log that they stood for
+    /// has gone with its broker: what was read of them is to be dropped, and cannot be committed.
+    fn revoked(&self, partitions: &[i32], lost: bool, committer: Committer<'_>);
+}
+
+/// Commits positions of the partitions that are assigned.
+#[derive(Clone, Copy)]
+pub struct Committer<'a> {
+    consumer: &'a BaseConsumer<Membership>,
+}
+
+/// A member of a consumer group that reads one topic.
+///
+/// Offsets are committed by the caller only. A group without committed offsets starts at the
+/// earliest message.
+pub struct Source {
+    consumer: BaseConsumer<Membership>,
+}
+
+/// What librdkafka's callbacks share with the source.
+struct Membership {
+    journal: Journal,
+    topic: String,
+    assignment: Arc<dyn Assignment>,
+    /// Per assigned partition, one past the last offset handed out since it was assigned.
+    held: Mutex<BTreeMap<i32, Option<i64>>>,
+    paused: AtomicBool,
+    /// Partitions that were revoked while a batch was being filled.
+    withdrawn: Mutex<Vec<i32>>,
+}
+
+impl Source {
+    /// Joins `group` to read `topic`. Returns at once: the broker, and the topic, may come later.
+    ///
+    /// # Errors
+    /// A property is refused, or librdkafka has no resources for a client.
+    pub fn open(
+        connection: &Connection,
+        group: &str,
+        topic: &str,
+        assignment: Arc<dyn Assignment>,
+    ) -> Result<Self> {
+        let settings = [
+            // A partition that stays where it is goes on while others move (KIP-429).
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("session.timeout.ms", "6000"),
+            ("heartbeat.interval.ms", "1000"),
+        ];
+        let membership = Membership {
+            journal: Journal::new("source", &connection.brokers),
+            topic: topic.to_owned(),
+            assignment,
+            held: Mutex::default(),
+            paused: AtomicBool::new(false),
+            withdrawn: Mutex::default(),
+        };
+        let consumer: BaseConsumer<Membership> = connection
+            .consumer(group, &settings)?
+            .create_with_context(membership)
+            .map_err(refused)?;
+        consumer
+            .subscribe(&[topic])
+            .map_err(|source| Error::Client {
+                action: "subscribe to a topic",
+                source,
+            })?;
+        Ok(Self { consumer })
+    }
+
+    /// Clears `batch`, waits up to `timeout` for a first message, and takes what else is already
+    /// waiting, up to `max` messages: a natural batch, which nothing waits to fill.
+    ///
+    /// Calls [`Assignment`]. To be called at least every few seconds, or the group takes the
+    /// partitions away. Messages of partitions that [`Assignment::revoked`] named during this call
+    /// are not in the batch.
+    ///
+    /// # Errors
+    /// The client is broken for good. A broker that is away, or a topic that does not exist yet,
+    /// is logged and waited for.
+    pub fn poll(&mut self, batch: &mut Batch, max: usize, timeout: Duration) -> Result<()> {
+        batch.clear();
+        let deadline = Instant::now() + timeout;
+        while batch.len() < max && batch.bytes() < BATCH_BYTES {
+            let wait = if batch.is_empty() {
+                deadline.saturating_duration_since(Instant::now())
+            } else {
+                Duration::ZERO
+            };
+            let polled = self.consumer.poll(wait);
+            self.withdraw(batch);
+            match polled {
+                Some(Ok(message)) => self.take(batch, &message),
+                Some(Err(error)) => self.consumer.context().tolerate(error)?,
+                None if batch.is_empty() && Instant::now() < deadline => {}
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the messages of partitions that were revoked after they had been taken.
+    fn withdraw(&self, batch: &mut Batch) {
+        let withdrawn = std::mem::take(&mut *self.consumer.context().withdrawn());
+        if !withdrawn.is_empty() {
+            batch.retain(|position| !withdrawn.contains(&position.partition));
+        }
+    }
+
+    fn take(&self, batch: &mut Batch, message: &BorrowedMessage<'_>) {
+        let (partition, offset) = (message.partition(), message.offset());
+        self.consumer
+            .context()
+            .handed_out(&self.consumer, partition, offset);
+        self.withdraw(batch);
+        batch.push(&Incoming {
+            position: Position { partition, offset },
+            timestamp_ms: message.timestamp().to_millis(),
+            key: message.key(),
+            payload: message.payload(),
+        });
+        for (name, value) in NativeHeaders::of(message) {
+            batch.push_header(&name, value);
+        }
+    }
+
+    /// Commits `positions` (the first offset of each partition that is *not* finished) without
+    /// waiting; a failure is logged, and a later commit makes up for it.
+    ///
+    /// Positions in partitions that are not assigned, or beyond what was handed out since they
+    /// were assigned, are left out: after a rebalance, or after the broker has come back with an
+    /// empty log, they would make somebody skip messages.
+    ///
+    /// # Errors
+    /// librdkafka does not take the request.
+    pub fn commit(&self, positions: &[Position]) -> Result<()> {
+        self.committer().commit(positions)
+    }
+
+    /// As [`Source::commit`], but waits for the broker's answer.
+    ///
+    /// # Errors
+    /// The broker refuses, for example because the partitions have been given to another member.
+    pub fn commit_sync(&self, positions: &[Position]) -> Result<()> {
+        self.committer().commit_sync(positions)
+    }
+
+    /// Commits for this source.
+    #[must_use]
+    pub fn committer(&self) -> Committer<'_> {
+        Committer {
+            consumer: &self.consumer,
+        }
+    }
+
+    /// Stops the flow of messages, of partitions assigned later too; [`Source::poll`] goes on
+    /// keeping the membership alive. This is how a slow sink slows the source.
+    ///
+    /// # Errors
+    /// librdkafka does not take the request.
+    pub fn pause(&mut self) -> Result<()> {
+        self.consumer
+            .context()
+            .paused
+            .store(true, Ordering::Relaxed);
+        let held = self
+            .consumer
+            .context()
+            .list(self.consumer.context().partitions());
+        self.consumer.pause(&held).map_err(|source| Error::Client {
+            action: "pause a source",
+            source,
+        })
+    }
+
+    /// Lets messages flow again after [`Source::pause`].
+    ///
+    /// # Errors
+    /// librdkafka does not take the request.
+    pub fn resume(&mut self) -> Result<()> {
+        self.consumer
+            .context()
+            .paused
+            .store(false, Ordering::Relaxed);
+        let held = self
+            .consumer
+            .context()
+            .list(self.consumer.context().partitions());
+        self.consumer.resume(&held).map_err(|source| Error::Client {
+            action: "resume a source",
+            source,
+        })
+    }
+
+    /// Whether the flow is stopped.
+    #[must_use]
+    pub fn paused(&self) -> bool {
+        self.consumer.context().paused.load(Ordering::Relaxed)
+    }
+
+    /// The partitions that are assigned, ascending.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<i32> {
+        self.consumer.context().partitions()
+    }
+
+    /// Leaves the group, so that its partitions are taken over at once.
+    /// [`Assignment::revoked`] is called for those that are held. Dropping a source does the same.
+    pub fn close(self) {
+        drop(self);
+    }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Source")
+            .field("topic", &self.consumer.context().topic)
+            .field("partitions", &self.partitions())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Committer<'_> {
+    /// See [`Source::commit`].
+    ///
+    /// # Errors
+    /// librdkafka does not take the request.
+    pub fn commit(&self, positions: &[Position]) -> Result<()> {
+        self.send(positions, CommitMode::Async)
+    }
+
+    /// See [`Source::commit_sync`].
+    ///
+    /// # Errors
+    /// The broker refuses, for example because the partitions have been given to another member.
+    pub fn commit_sync(&self, positions: &[Position]) -> Result<()> {
+        self.send(positions, CommitMode::Sync)
+    }
+
+    fn send(&self, positions: &[Position], mode: CommitMode) -> Result<()> {
+        let membership = self.consumer.context();
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for position in positions {
+            if !membership.covers(*position) {
+                tracing::debug!(
+                    ?position,
+                    "not committed: not handed out since it was assigned"
+                );
+                continue;
+            }
+            list.add_partition_offset(
+                &membership.topic,
+                position.partition,
+                Offset::Offset(position.offset),
+            )
+            .map_err(|source| Error::Client {
+                action: "commit an offset",
+                source,
+            })?;
+        }
+        if list.count() == 0 {
+            return Ok(());
+        }
+        self.consumer
+            .commit(&list, mode)
+            .map_err(|source| Error::Client {
+                action: "commit offsets",
+                source,
+            })
+    }
+}
+
+impl Membership {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<i32, Option<i64>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn withdrawn(&self) -> MutexGuard<'_, Vec<i32>> {
+        self.withdrawn
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn partitions(&self) -> Vec<i32> {
+        self.held().keys().copied().collect()
+    }
+
+    fn list(&self, partitions: Vec<i32>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition(&self.topic, partition);
+        }
+        list
+    }
+
+    /// Whether the position may be committed.
+    fn covers(&self, position: Position) -> bool {
+        self.held()
+            .get(&position.partition)
+            .is_some_and(|end| end.is_some_and(|end| (0..=end).contains(&position.offset)))
+    }
+
+    /// Notes that a message is handed out. An offset that comes again says that the log has been
+    /// replaced by another one: what was read of the old one is void.
+    fn handed_out(&self, consumer: &BaseConsumer<Self>, partition: i32, offset: i64) {
+        let next = Some(offset.saturating_add(1));
+        let end = self.held().insert(partition, next).flatten();
+        if end.is_some_and(|end| offset < end) {
+            self.held().insert(partition, None);
+            self.journal.warn("the log of a partition has started over");
+            self.assignment
+                .revoked(&[partition], true, Committer { consumer });
+            self.withdrawn().push(partition);
+            self.held().insert(partition, next);
+            self.assignment.assigned(&[partition]);
+        }
+    }
+
+    /// Lets pass what passes by itself.
+    fn tolerate(&self, error: KafkaError) -> Result<()> {
+        match error {
+            KafkaError::MessageConsumptionFatal(_) => Err(Error::Client {
+                action: "go on consuming",
+                source: error,
+            }),
+            KafkaError::PartitionEOF(_) => Ok(()),
+            error => {
+                match error.rdkafka_error_code() {
+                    Some(code) if temporary(code) => self.journal.waiting(&error.to_string()),
+                    _ => self.journal.warn(&error.to_string()),
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl ClientContext for Membership {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.journal.log(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.journal.stats(statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.journal.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Membership {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Rebalance::Revoke(list) = rebalance else {
+            return;
+        };
+        let partitions = numbers(list);
+        let lost = consumer.assignment_lost();
+        tracing::info!(topic = self.topic, ?partitions, lost, "partitions revoked");
+        self.assignment
+            .revoked(&partitions, lost, Committer { consumer });
+        self.withdrawn().extend_from_slice(&partitions);
+        let mut held = self.held();
+        for partition in &partitions {
+            held.remove(partition);
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                let partitions = numbers(list);
+                tracing::info!(topic = self.topic, ?partitions, "partitions assigned");
+                self.held()
+                    .extend(partitions.iter().map(|partition| (*partition, None)));
+                if self.paused.load(Ordering::Relaxed)
+                    && let Err(error) = consumer.pause(list)
+                {
+                    self.journal.warn(&error.to_string());
+                }
+                self.assignment.assigned(&partitions);
+            }
+            Rebalance::Revoke(_) => {}
+            Rebalance::Error(error) => self.journal.warn(&error.to_string()),
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        match result.map_err(|error| error.rdkafka_error_code()) {
+            Ok(()) => tracing::trace!(?offsets, "committed"),
+            // Nothing was committed because nothing is held.
+            Err(Some(rdkafka::error::RDKafkaErrorCode::NoOffset)) => {}
+            Err(code) => {
+                let reason = code.map(|code| code.to_string()).unwrap_or_default();
+                tracing::warn!(topic = self.topic, reason, "offsets were not committed");
+            }
+        }
+    }
+}
+
+/// The partitions of a list, ascending.
+fn numbers(list: &TopicPartitionList) -> Vec<i32> {
+    let mut numbers: Vec<i32> = list
+        .elements()
+        .iter()
+        .map(rdkafka::topic_partition_list::TopicPartitionListElem::partition)
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
