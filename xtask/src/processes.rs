@@ -11,14 +11,14 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use crate::console::{Console, Stream};
 
 /// How many of its last lines are shown of a process that ended by itself.
 const LAST_LINES: usize = 10;
 
-/// How long the pipes of a process that has ended may stay open, held by a process it left behind.
+/// How long the pipes of a process that has ended may be held open by one that it started.
 const PIPES_AFTER_END: Duration = Duration::from_secs(1);
 
 /// Lines that wait to be shown; a process that writes more waits for the terminal.
@@ -39,6 +39,7 @@ pub(crate) struct Ensemble {
 struct Process {
     name: String,
     orders: mpsc::UnboundedSender<Signal>,
+    ready: Option<Ready>,
     end: Option<End>,
     last_lines: VecDeque<String>,
 }
@@ -113,14 +114,13 @@ impl Ensemble {
         self.processes.push(Process {
             name: name.to_owned(),
             orders,
+            ready: None,
             end: None,
             last_lines: VecDeque::new(),
         });
         loop {
-            let (speaker, text) = self.next_line().await?;
-            if speaker == process
-                && let Some(ready) = Ready::parse(text)
-            {
+            self.next_line().await?;
+            if let Some(ready) = self.processes[process].ready.take() {
                 return Ok(ready);
             }
         }
@@ -193,7 +193,7 @@ impl Ensemble {
     }
 
     /// Shows the next line; an end is an error here.
-    async fn next_line(&mut self) -> Result<(usize, &str)> {
+    async fn next_line(&mut self) -> Result<()> {
         let process = self.next_event().await?;
         let Process {
             name,
@@ -212,7 +212,7 @@ impl Ensemble {
             }
             bail!(report);
         }
-        Ok((process, last_lines.back().map_or("", String::as_str)))
+        Ok(())
     }
 
     /// Waits for the next line or end, notes and shows it, and returns whose it is.
@@ -226,9 +226,15 @@ impl Ensemble {
                 text,
             } => {
                 let Process {
-                    name, last_lines, ..
+                    name,
+                    ready,
+                    last_lines,
+                    ..
                 } = &mut self.processes[process];
                 let shown = self.console.relay(process, name, stream, &text);
+                if stream == Stream::Error && ready.is_none() {
+                    *ready = Ready::parse(&text);
+                }
                 if last_lines.len() == LAST_LINES {
                     last_lines.pop_front();
                 }
@@ -304,16 +310,32 @@ async fn attend(
     readers: [JoinHandle<()>; 2],
     events: mpsc::Sender<Event>,
 ) {
+    // Its group has its number: it was started with a group of its own.
+    let group = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .and_then(Pid::from_raw);
+    let send = |signal| {
+        if let Some(group) = group {
+            // It fails for a group that has just ended, which is what the signal asks for.
+            _ = kill_process_group(group, signal);
+        }
+    };
     let status = loop {
         tokio::select! {
             status = child.wait() => break status,
-            Some(signal) = orders.recv() => signal_group(&child, signal),
+            Some(signal) = orders.recv() => send(signal),
         }
     };
-    let closing = Instant::now() + PIPES_AFTER_END;
-    for reader in readers {
-        // One that does not come to its end is left behind with the pipe it reads.
-        _ = timeout_at(closing, reader).await;
+    let mut lines = pin!(async {
+        for reader in readers {
+            _ = reader.await;
+        }
+    });
+    if timeout(PIPES_AFTER_END, &mut lines).await.is_err() {
+        // A process it started holds them open, so the group is still there.
+        send(Signal::KILL);
+        _ = timeout(PIPES_AFTER_END, lines).await;
     }
     let end = match status {
         Ok(status) => End {
@@ -329,20 +351,14 @@ async fn attend(
     _ = events.send(Event::Ended { process, end }).await;
 }
 
-fn signal_group(child: &Child, signal: Signal) {
-    let group = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(Pid::from_raw);
-    if let Some(group) = group {
-        // It fails for a group that has just ended, which is what the signal asks for.
-        _ = kill_process_group(group, signal);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::future::pending;
+    use std::io::Read;
+    use std::thread;
+
+    use tokio::sync::oneshot;
 
     use super::*;
     use crate::console::tests::Written;
@@ -352,7 +368,7 @@ mod tests {
 
     /// Runs until it is asked to end, and then says so. What it waits for is a process of its own.
     const WILLING: &str =
-        "trap 'echo done; exit 0' TERM; echo ready a port=1 >&2; tail -f /dev/null & wait";
+        "trap 'echo done; exit 0' TERM; tail -f /dev/null & echo ready a port=1 >&2; wait";
     /// Does not end when asked.
     const STUBBORN: &str = "trap '' TERM; echo ready b >&2; tail -f /dev/null";
 
@@ -380,9 +396,9 @@ mod tests {
     fn a_process_is_ready_when_it_says_so_on_its_error_output() {
         perform(async {
             let (mut ensemble, written) = ensemble();
-            let script = "trap 'exit 0' TERM; echo ready on stdout; echo getting ready >&2; \
-                 echo ready server brokers=127.0.0.1:9 http=http://127.0.0.1:5 >&2; \
-                 tail -f /dev/null & wait";
+            let script = "trap 'exit 0' TERM; tail -f /dev/null & \
+                 echo ready on stdout; echo getting ready >&2; \
+                 echo ready server brokers=127.0.0.1:9 http=http://127.0.0.1:5 >&2; wait";
             let ready = ensemble.start("one", shell(script)).await.unwrap();
             assert_eq!(ready.value("brokers"), Some("127.0.0.1:9"));
             assert_eq!(ready.value("http"), Some("http://127.0.0.1:5"));
@@ -442,7 +458,7 @@ mod tests {
     fn an_end_with_a_failure_while_stopping_is_reported() {
         perform(async {
             let (mut ensemble, _) = ensemble();
-            let script = "trap 'exit 3' TERM; echo ready >&2; tail -f /dev/null & wait";
+            let script = "trap 'exit 3' TERM; tail -f /dev/null & echo ready >&2; wait";
             ensemble.start("one", shell(script)).await.unwrap();
             let error = ensemble.stop(DEADLINE, pending()).await.unwrap_err();
             assert_eq!(error.to_string(), "one ended with exit status: 3");
@@ -502,6 +518,26 @@ mod tests {
                 .await
                 .unwrap_err();
             assert_eq!(error.to_string(), "start one");
+        });
+    }
+
+    #[test]
+    fn what_a_process_leaves_behind_ends_with_it() {
+        perform(async {
+            let directory = tempfile::tempdir().unwrap();
+            let fifo = directory.path().join("open while one of them lives");
+            let (mut ensemble, _) = ensemble();
+            let mut command = shell(
+                "mkfifo \"$FIFO\"; exec 3<>\"$FIFO\"; trap 'exit 0' TERM; \
+                 (trap '' TERM; echo ready >&2; exec tail -f /dev/null) & wait",
+            );
+            command.env("FIFO", &fifo);
+            ensemble.start("one", command).await.unwrap();
+            let (sender, all_ended) = oneshot::channel();
+            let mut fifo = File::open(fifo).unwrap();
+            thread::spawn(move || sender.send(fifo.read_to_end(&mut Vec::new())));
+            ensemble.stop(DEADLINE, pending()).await.unwrap();
+            assert_eq!(all_ended.await.unwrap().unwrap(), 0);
         });
     }
 
