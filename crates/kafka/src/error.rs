@@ -77,6 +77,13 @@ pub enum Error {
         /// The partition that it lacks.
         partition: i32,
     },
+    /// The system has no thread for a reader.
+    #[error("cannot start a thread")]
+    Thread {
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
     /// Something did not happen in time.
     #[error("{what} took longer than {after:?}")]
     Timeout {
