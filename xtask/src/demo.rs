@@ -1,17 +1,18 @@
 //! `cargo xtask demo`: a provider of records and models, and a server that scores them, until
 //! Ctrl-C.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use tokio::process::Command;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::binaries::{self, Binary};
 use crate::console::Console;
-use crate::processes::Ensemble;
+use crate::processes::{Ensemble, Halt};
 use crate::strategies::{self, Strategy};
 use crate::workspace;
 
@@ -74,73 +75,49 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut scorer = Command::new(server_path);
     scorer.current_dir(&root);
 
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let mut interrupts = Interrupts::new()?;
-        let mut ensemble = Ensemble::new(Console::new("demo", &[PROVIDER, server]));
-        let outcome = tokio::select! {
-            outcome = play(&mut ensemble, provider, server, scorer) => outcome,
-            () = interrupts.next() => Ok(()),
-            () = elapsed(options.duration) => Ok(()),
-        };
-        // Whatever happened, nothing is left running; what happened first is what is reported.
-        let stopped = ensemble.stop(GRACE, interrupts.next()).await;
-        outcome.and(stopped)
-    })?;
+    let names = [PROVIDER, server];
+    let mut ensemble = Ensemble::new(Console::new("demo", &names), options.duration);
+    listen(ensemble.interrupter())?;
+    let halt = match play(&mut ensemble, provider, server, scorer) {
+        Ok(()) => ensemble.watch(),
+        Err(halt) => halt,
+    };
+    // Whatever happened, nothing is left running.
+    let complaints = ensemble.stop(GRACE);
+    if let Halt::Failed(error) = halt {
+        return Err(error);
+    }
+    ensure!(complaints.is_empty(), complaints.join("; "));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts the provider, then the server on the provider's brokers, and shows what they write.
-///
-/// # Errors
-/// A process that could not be started or has ended; there is no other way out.
-async fn play(
+/// Starts the provider, then the server on the provider's brokers, and says where to look.
+fn play(
     ensemble: &mut Ensemble,
     provider: Command,
     server: &str,
     mut scorer: Command,
-) -> Result<()> {
-    let ready = ensemble.start(PROVIDER, provider).await?;
+) -> Result<(), Halt> {
+    let ready = ensemble.start(PROVIDER, provider)?;
     if let Some(brokers) = ready.value("brokers") {
         scorer.args(["--brokers", brokers]);
     }
-    let ready = ensemble.start(server, scorer).await?;
+    let ready = ensemble.start(server, scorer)?;
     if let Some(address) = ready.value("http") {
         ensemble.say(&format!("the state of the server: {address}/state"))?;
         ensemble.say(&format!("try: curl {address}/state/wine"))?;
     }
     ensemble.say("Ctrl-C stops both")?;
-    ensemble.watch().await
+    Ok(())
 }
 
-async fn elapsed(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => tokio::time::sleep(duration).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The signals that ask this program to end.
-struct Interrupts([Signal; 3]);
-
-impl Interrupts {
-    fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).context("listen for signals");
-        Ok(Self([
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::terminate())?,
-            listen(SignalKind::hangup())?,
-        ]))
-    }
-
-    async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+/// Calls `interrupt` for each signal that asks this program to end.
+fn listen(interrupt: impl Fn() + Send + 'static) -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("listen for signals")?;
+    thread::spawn(move || {
+        for _ in &mut signals {
+            interrupt();
         }
-    }
+    });
+    Ok(())
 }

@@ -1,22 +1,22 @@
 //! Processes that are started one after the other, speak in turn, and end together.
 
 use std::collections::VecDeque;
-use std::pin::pin;
-use std::process::Stdio;
-use std::time::Duration;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use anyhow::{Context, Result};
 
 use crate::console::{Console, Stream};
 
 /// How many of its last lines are shown of a process that ended by itself.
 const LAST_LINES: usize = 10;
+
+/// How often is looked whether a process has ended.
+const TICK: Duration = Duration::from_millis(20);
 
 /// How long the pipes of a process that has ended may be held open by one that it started.
 const PIPES_AFTER_END: Duration = Duration::from_secs(1);
@@ -29,50 +29,68 @@ const WAITING_LINES: usize = 256;
 /// Each has a process group of its own. So a Ctrl-C in the terminal reaches this process alone,
 /// which then stops the others once, in the order that lets each finish its work: those started
 /// last use those started first.
+///
+/// One thread owns it all; the threads beside it only read pipes and wait for signals, and send
+/// what they get here.
 pub(crate) struct Ensemble {
     console: Console,
     processes: Vec<Process>,
-    sender: mpsc::Sender<Event>,
-    events: mpsc::Receiver<Event>,
+    sender: SyncSender<Event>,
+    events: Receiver<Event>,
+    curtain: Option<Instant>,
+    looked: Instant,
 }
 
-struct Process {
-    name: String,
-    orders: mpsc::UnboundedSender<Signal>,
-    ready: Option<Ready>,
-    end: Option<End>,
-    last_lines: VecDeque<String>,
-}
-
-/// How a process ended.
-#[derive(Clone)]
-struct End {
-    success: bool,
-    status: String,
-}
-
+/// What the threads beside the ensemble have to tell.
 enum Event {
     Line {
         process: usize,
         stream: Stream,
         text: String,
     },
-    Ended {
+    Closed {
         process: usize,
-        end: End,
     },
+    Interrupted,
+}
+
+/// Why the ensemble plays no longer.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// It was asked to: by a signal, or because its time is over.
+    Asked,
+    /// A process ended by itself, could not be started, or the terminal is gone.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Halt {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl Ensemble {
-    /// An ensemble without processes, whose lines are shown on `console`.
-    pub(crate) fn new(console: Console) -> Self {
-        let (sender, events) = mpsc::channel(WAITING_LINES);
+    /// An ensemble without processes, whose lines are shown on `console`, and which halts after
+    /// `duration`.
+    pub(crate) fn new(console: Console, duration: Option<Duration>) -> Self {
+        let (sender, events) = sync_channel(WAITING_LINES);
+        let now = Instant::now();
+        let curtain = duration.and_then(|duration| now.checked_add(duration));
         Self {
             console,
             processes: Vec::new(),
             sender,
             events,
+            curtain,
+            looked: now,
         }
+    }
+
+    /// What a request to halt is to call; a second one makes [`stop`](Self::stop) kill.
+    pub(crate) fn interrupter(&self) -> impl Fn() + Send + 'static {
+        let sender = self.sender.clone();
+        // Nobody listens any more when the ensemble is gone, which is what is asked for.
+        move || _ = sender.send(Event::Interrupted)
     }
 
     /// Shows a line of our own.
@@ -81,171 +99,266 @@ impl Ensemble {
     }
 
     /// Starts a process and shows what all of them write until this one says that it is ready.
-    ///
-    /// # Errors
-    /// A program that cannot be started, and any process that ends meanwhile.
-    pub(crate) async fn start(&mut self, name: &str, mut command: Command) -> Result<Ready> {
+    pub(crate) fn start(&mut self, name: &str, mut command: Command) -> Result<Ready, Halt> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("start {name}"))?;
-        let process = self.processes.len();
-        let output = child.stdout.take().context("a process without output")?;
-        let errors = child
-            .stderr
-            .take()
-            .context("a process without error output")?;
-        let readers = [
-            tokio::spawn(relay(output, process, Stream::Output, self.sender.clone())),
-            tokio::spawn(relay(errors, process, Stream::Error, self.sender.clone())),
-        ];
-        let (orders, received) = mpsc::unbounded_channel();
-        tokio::spawn(attend(
-            child,
-            process,
-            received,
-            readers,
-            self.sender.clone(),
-        ));
-        self.processes.push(Process {
-            name: name.to_owned(),
-            orders,
-            ready: None,
-            end: None,
-            last_lines: VecDeque::new(),
-        });
+        let number = self.processes.len();
+        let (output, errors) = (child.stdout.take(), child.stderr.take());
+        self.processes.push(Process::new(name, child));
+        self.relay(
+            number,
+            Stream::Output,
+            output.context("a process without output")?,
+        );
+        self.relay(
+            number,
+            Stream::Error,
+            errors.context("a process without error output")?,
+        );
         loop {
-            self.next_line().await?;
-            if let Some(ready) = self.processes[process].ready.take() {
+            self.play()?;
+            if let Some(ready) = self.processes[number].ready.take() {
                 return Ok(ready);
             }
         }
     }
 
-    /// Shows what the processes write until one of them ends.
-    ///
-    /// # Errors
-    /// Always: the process that ended, with its status and its last lines.
-    pub(crate) async fn watch(&mut self) -> Result<()> {
+    /// Shows what the processes write until one of them ends or a halt is asked for.
+    pub(crate) fn watch(&mut self) -> Halt {
         loop {
-            self.next_line().await?;
+            if let Err(halt) = self.play() {
+                return halt;
+            }
         }
     }
 
     /// Stops the processes that still run, the last one first: each is asked (SIGTERM), and killed
-    /// when it has not ended after `grace`, or at once when `hurry` completes.
+    /// when it has not ended after `grace`, or at once when it is asked for a halt again.
     ///
-    /// # Errors
-    /// Names those that had to be killed, or ended with another status than 0.
-    pub(crate) async fn stop(
-        &mut self,
-        grace: Duration,
-        hurry: impl Future<Output = ()>,
-    ) -> Result<()> {
-        let mut hurry = pin!(hurry);
-        let mut hurried = false;
+    /// Returns a complaint about each that had to be killed, or ended with another status than 0.
+    pub(crate) fn stop(&mut self, grace: Duration) -> Vec<String> {
         let mut complaints = Vec::new();
-        for process in (0..self.processes.len()).rev() {
-            if self.processes[process].end.is_some() {
+        let mut hurried = false;
+        for number in (0..self.processes.len()).rev() {
+            if self.processes[number].end.is_some() {
                 continue;
             }
-            self.order(process, Signal::TERM);
-            let end = tokio::select! {
-                () = &mut hurry, if !hurried => { hurried = true; None }
-                end = timeout(if hurried { Duration::ZERO } else { grace }, self.end_of(process)) => end.ok(),
-            };
-            let name = self.processes[process].name.clone();
-            if let Some(end) = end {
-                if !end.success {
-                    complaints.push(format!("{name} ended with {}", end.status));
+            self.processes[number].send("TERM");
+            let asked = Instant::now();
+            let mut killed = false;
+            while self.processes[number].end.is_none() {
+                // The terminal may be gone; a stop goes on without it.
+                hurried |= matches!(self.step(), Ok(Step::Interrupted));
+                if !killed && (hurried || asked.elapsed() > grace) {
+                    self.processes[number].send("KILL");
+                    killed = true;
                 }
-            } else {
-                self.order(process, Signal::KILL);
-                self.end_of(process).await;
-                complaints.push(format!("{name} had to be killed"));
+            }
+            let Process { name, end, .. } = &self.processes[number];
+            match end {
+                _ if killed => complaints.push(format!("{name} had to be killed")),
+                Some(status) if !status.success() => {
+                    complaints.push(format!("{name} ended with {status}"));
+                }
+                _ => {}
             }
         }
-        if complaints.is_empty() {
-            Ok(())
-        } else {
-            Err(anyhow!(complaints.join("; ")))
+        complaints
+    }
+
+    /// One step, in which nothing may end.
+    fn play(&mut self) -> Result<(), Halt> {
+        if self
+            .curtain
+            .is_some_and(|curtain| curtain <= Instant::now())
+        {
+            return Err(Halt::Asked);
+        }
+        match self.step()? {
+            Step::Interrupted => Err(Halt::Asked),
+            Step::Ended(number) => Err(Halt::Failed(self.processes[number].obituary())),
+            Step::Nothing => Ok(()),
         }
     }
 
-    fn order(&self, process: usize, signal: Signal) {
-        // Nobody receives it for a process that has just ended, which is what it asks for.
-        _ = self.processes[process].orders.send(signal);
-    }
-
-    /// Shows what the processes write until `process` has ended.
-    async fn end_of(&mut self, process: usize) -> End {
-        loop {
-            if let Some(end) = &self.processes[process].end {
-                return end.clone();
-            }
-            // The terminal may be gone; a stop goes on without it.
-            _ = self.next_event().await;
-        }
-    }
-
-    /// Shows the next line; an end is an error here.
-    async fn next_line(&mut self) -> Result<()> {
-        let process = self.next_event().await?;
-        let Process {
-            name,
-            end,
-            last_lines,
-            ..
-        } = &self.processes[process];
-        if let Some(end) = end {
-            let mut report = format!("{name} ended by itself with {}", end.status);
-            if !last_lines.is_empty() {
-                report.push_str("; its last lines:");
-            }
-            for line in last_lines {
-                report.push_str("\n    ");
-                report.push_str(line);
-            }
-            bail!(report);
-        }
-        Ok(())
-    }
-
-    /// Waits for the next line or end, notes and shows it, and returns whose it is.
-    async fn next_event(&mut self) -> Result<usize> {
-        // There is always an event to come: the ensemble holds a sender itself.
-        let event = self.events.recv().await.context("no events")?;
-        match event {
-            Event::Line {
+    /// Shows what comes within a tick, and looks whether a process has ended.
+    fn step(&mut self) -> Result<Step> {
+        match self.events.recv_timeout(TICK) {
+            Ok(Event::Line {
                 process,
                 stream,
                 text,
-            } => {
+            }) => {
                 let Process {
                     name,
                     ready,
                     last_lines,
                     ..
                 } = &mut self.processes[process];
-                let shown = self.console.relay(process, name, stream, &text);
                 if stream == Stream::Error && ready.is_none() {
                     *ready = Ready::parse(&text);
                 }
+                let shown = self.console.relay(process, name, stream, &text);
                 if last_lines.len() == LAST_LINES {
                     last_lines.pop_front();
                 }
                 last_lines.push_back(text);
                 shown.context("write to the terminal")?;
-                Ok(process)
             }
-            Event::Ended { process, end } => {
-                self.processes[process].end = Some(end);
-                Ok(process)
+            Ok(Event::Closed { process }) => self.processes[process].open_pipes -= 1,
+            Ok(Event::Interrupted) => return Ok(Step::Interrupted),
+            // It holds a sender itself, so the other end is never gone.
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        if self.looked.elapsed() >= TICK {
+            self.looked = Instant::now();
+            for number in 0..self.processes.len() {
+                if self.processes[number].has_come_to_its_end()? {
+                    return Ok(Step::Ended(number));
+                }
             }
+        }
+        Ok(Step::Nothing)
+    }
+
+    /// Passes on the lines of a pipe until it closes.
+    fn relay(&self, process: usize, stream: Stream, pipe: impl Read + Send + 'static) {
+        let events = self.sender.clone();
+        thread::spawn(move || {
+            let mut pipe = BufReader::new(pipe);
+            let mut line = Vec::new();
+            // A pipe that fails is a pipe that closed: the end of its process tells why.
+            while pipe
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|length| length > 0)
+            {
+                let text = String::from_utf8_lossy(&line)
+                    .trim_end_matches(['\n', '\r'])
+                    .to_owned();
+                line.clear();
+                if events
+                    .send(Event::Line {
+                        process,
+                        stream,
+                        text,
+                    })
+                    .is_err()
+                {
+                    return;
+                }
+            }
+            _ = events.send(Event::Closed { process });
+        });
+    }
+}
+
+/// What happened in a step.
+enum Step {
+    Nothing,
+    Interrupted,
+    Ended(usize),
+}
+
+struct Process {
+    name: String,
+    child: Child,
+    /// Of its output and its error output, those that are still open.
+    open_pipes: usize,
+    ready: Option<Ready>,
+    last_lines: VecDeque<String>,
+    /// When it was seen to have ended; its last lines may still be on their way.
+    gone: Option<(ExitStatus, Instant)>,
+    /// Its status, once it has ended and all its lines are shown.
+    end: Option<ExitStatus>,
+}
+
+impl Process {
+    fn new(name: &str, child: Child) -> Self {
+        Self {
+            name: name.to_owned(),
+            child,
+            open_pipes: 2,
+            ready: None,
+            last_lines: VecDeque::new(),
+            gone: None,
+            end: None,
+        }
+    }
+
+    /// Looks whether it has ended, and its lines too. True once, when both are so.
+    fn has_come_to_its_end(&mut self) -> Result<bool> {
+        if self.end.is_some() {
+            return Ok(false);
+        }
+        if self.gone.is_none() {
+            let status = self
+                .child
+                .try_wait()
+                .with_context(|| format!("wait for {}", self.name))?;
+            self.gone = status.map(|status| (status, Instant::now()));
+        }
+        let Some((status, since)) = self.gone else {
+            return Ok(false);
+        };
+        if self.open_pipes > 0 {
+            if since.elapsed() < PIPES_AFTER_END {
+                return Ok(false);
+            }
+            // A process that it started holds them open, so the group is still there.
+            self.send("KILL");
+            if since.elapsed() < PIPES_AFTER_END * 2 {
+                return Ok(false);
+            }
+        }
+        self.end = Some(status);
+        Ok(true)
+    }
+
+    /// Sends a signal, by its name, to the process and those it started.
+    ///
+    /// The shell does it: the standard library cannot, and the crates that can turn on features of
+    /// `libc` and `rustix`, which would make `cargo test` build again what the demo has built.
+    fn send(&self, signal: &str) {
+        let order = format!("kill -s {signal} -- -{}", self.child.id());
+        // It fails for a group that has ended, which is what the signal asks for.
+        _ = Command::new("sh")
+            .args(["-c", &order])
+            .stderr(Stdio::null())
+            .status();
+    }
+
+    /// The report of an end that nobody asked for.
+    fn obituary(&self) -> anyhow::Error {
+        let Self {
+            name,
+            end,
+            last_lines,
+            ..
+        } = self;
+        let status = end.map_or_else(|| "no status".to_owned(), |status| status.to_string());
+        let mut report = format!("{name} ended by itself with {status}");
+        if !last_lines.is_empty() {
+            report.push_str("; its last lines:");
+        }
+        for line in last_lines {
+            report.push_str("\n    ");
+            report.push_str(line);
+        }
+        anyhow::Error::msg(report)
+    }
+}
+
+impl Drop for Process {
+    /// Leaves nothing running behind, even after a panic.
+    fn drop(&mut self) {
+        if self.gone.is_none() {
+            self.send("KILL");
+            _ = self.child.wait();
         }
     }
 }
@@ -268,97 +381,9 @@ impl Ready {
     }
 }
 
-/// Passes on the lines of a pipe until it closes.
-async fn relay(
-    pipe: impl AsyncRead + Unpin,
-    process: usize,
-    stream: Stream,
-    events: mpsc::Sender<Event>,
-) {
-    let mut pipe = BufReader::new(pipe);
-    let mut line = Vec::new();
-    // A pipe that fails is a pipe that closed: the end of its process tells why.
-    while pipe
-        .read_until(b'\n', &mut line)
-        .await
-        .is_ok_and(|length| length > 0)
-    {
-        let text = String::from_utf8_lossy(&line)
-            .trim_end_matches(['\n', '\r'])
-            .to_owned();
-        line.clear();
-        if events
-            .send(Event::Line {
-                process,
-                stream,
-                text,
-            })
-            .await
-            .is_err()
-        {
-            return;
-        }
-    }
-}
-
-/// Waits for a process to end, passing orders on to it and those it started, and reports the end
-/// after the last of its lines.
-async fn attend(
-    mut child: Child,
-    process: usize,
-    mut orders: mpsc::UnboundedReceiver<Signal>,
-    readers: [JoinHandle<()>; 2],
-    events: mpsc::Sender<Event>,
-) {
-    // Its group has its number: it was started with a group of its own.
-    let group = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(Pid::from_raw);
-    let send = |signal| {
-        if let Some(group) = group {
-            // It fails for a group that has just ended, which is what the signal asks for.
-            _ = kill_process_group(group, signal);
-        }
-    };
-    let status = loop {
-        tokio::select! {
-            status = child.wait() => break status,
-            Some(signal) = orders.recv() => send(signal),
-        }
-    };
-    let mut lines = pin!(async {
-        for reader in readers {
-            _ = reader.await;
-        }
-    });
-    if timeout(PIPES_AFTER_END, &mut lines).await.is_err() {
-        // A process it started holds them open, so the group is still there.
-        send(Signal::KILL);
-        _ = timeout(PIPES_AFTER_END, lines).await;
-    }
-    let end = match status {
-        Ok(status) => End {
-            success: status.success(),
-            status: status.to_string(),
-        },
-        Err(error) => End {
-            success: false,
-            status: format!("an unknown status ({error})"),
-        },
-    };
-    // Nobody listens any more when the ensemble is gone.
-    _ = events.send(Event::Ended { process, end }).await;
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::future::pending;
-    use std::io::Read;
-    use std::thread;
-
-    use tokio::sync::oneshot;
 
     use super::*;
     use crate::console::tests::Written;
@@ -378,176 +403,168 @@ mod tests {
         command
     }
 
+    /// An ensemble that halts at the deadline, and what it shows.
     fn ensemble() -> (Ensemble, Written) {
         let written = Written::default();
-        (Ensemble::new(written.console(&["one", "two"])), written)
+        (
+            Ensemble::new(written.console(&["one", "two"]), Some(DEADLINE)),
+            written,
+        )
     }
 
-    /// Runs a test to its end or the deadline.
-    fn perform(test: impl Future<Output = ()>) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async { timeout(DEADLINE, test).await.unwrap() });
+    fn reason(halt: Halt) -> String {
+        match halt {
+            Halt::Asked => "asked".to_owned(),
+            Halt::Failed(error) => error.to_string(),
+        }
     }
 
     #[test]
     fn a_process_is_ready_when_it_says_so_on_its_error_output() {
-        perform(async {
-            let (mut ensemble, written) = ensemble();
-            let script = "trap 'exit 0' TERM; tail -f /dev/null & \
-                 echo ready on stdout; echo getting ready >&2; \
-                 echo ready server brokers=127.0.0.1:9 http=http://127.0.0.1:5 >&2; wait";
-            let ready = ensemble.start("one", shell(script)).await.unwrap();
-            assert_eq!(ready.value("brokers"), Some("127.0.0.1:9"));
-            assert_eq!(ready.value("http"), Some("http://127.0.0.1:5"));
-            assert_eq!(ready.value("broker"), None);
-            assert!(
-                written.text().contains("one  | getting ready\n"),
-                "{}",
-                written.text()
-            );
-            ensemble.stop(DEADLINE, pending()).await.unwrap();
-        });
+        let (mut ensemble, written) = ensemble();
+        let script = "trap 'exit 0' TERM; tail -f /dev/null & \
+             echo ready on stdout; echo getting ready >&2; \
+             echo ready server brokers=127.0.0.1:9 http=http://127.0.0.1:5 >&2; wait";
+        let ready = ensemble.start("one", shell(script)).unwrap();
+        assert_eq!(ready.value("brokers"), Some("127.0.0.1:9"));
+        assert_eq!(ready.value("http"), Some("http://127.0.0.1:5"));
+        assert_eq!(ready.value("broker"), None);
+        assert!(
+            written.text().contains("one  | getting ready\n"),
+            "{}",
+            written.text()
+        );
+        assert_eq!(ensemble.stop(DEADLINE), [""; 0]);
     }
 
     #[test]
     fn all_are_asked_to_end_the_last_one_first() {
-        perform(async {
-            let (mut ensemble, written) = ensemble();
-            ensemble.start("one", shell(WILLING)).await.unwrap();
-            ensemble.start("two", shell(WILLING)).await.unwrap();
-            ensemble.stop(DEADLINE, pending()).await.unwrap();
-            assert!(
-                written.text().ends_with("two  | done\none  | done\n"),
-                "{}",
-                written.text()
-            );
-        });
+        let (mut ensemble, written) = ensemble();
+        ensemble.start("one", shell(WILLING)).unwrap();
+        ensemble.start("two", shell(WILLING)).unwrap();
+        assert_eq!(ensemble.stop(DEADLINE), [""; 0]);
+        assert!(
+            written.text().ends_with("two  | done\none  | done\n"),
+            "{}",
+            written.text()
+        );
     }
 
     #[test]
-    fn one_that_does_not_end_when_asked_is_killed_with_those_it_started() {
-        perform(async {
-            let (mut ensemble, _) = ensemble();
-            ensemble.start("one", shell(WILLING)).await.unwrap();
-            ensemble.start("two", shell(STUBBORN)).await.unwrap();
-            let error = ensemble
-                .stop(Duration::from_millis(50), pending())
-                .await
-                .unwrap_err();
-            assert!(
-                error.to_string().contains("two had to be killed"),
-                "{error}"
-            );
-        });
+    fn one_that_does_not_end_when_asked_is_killed() {
+        let (mut ensemble, _) = ensemble();
+        ensemble.start("two", shell(STUBBORN)).unwrap();
+        assert_eq!(
+            ensemble.stop(Duration::from_millis(50)),
+            ["two had to be killed"]
+        );
     }
 
     #[test]
-    fn a_second_request_to_end_kills_at_once() {
-        perform(async {
-            let (mut ensemble, _) = ensemble();
-            ensemble.start("two", shell(STUBBORN)).await.unwrap();
-            let error = ensemble.stop(DEADLINE * 2, async {}).await.unwrap_err();
-            assert_eq!(error.to_string(), "two had to be killed");
-        });
+    fn a_request_to_halt_ends_the_watch_and_a_second_one_kills() {
+        let (mut ensemble, _) = ensemble();
+        ensemble.start("two", shell(STUBBORN)).unwrap();
+        let interrupt = ensemble.interrupter();
+        interrupt();
+        assert_eq!(reason(ensemble.watch()), "asked");
+        interrupt();
+        assert_eq!(ensemble.stop(DEADLINE * 60), ["two had to be killed"]);
+    }
+
+    #[test]
+    fn a_request_to_halt_is_heard_while_a_process_gets_ready() {
+        let (mut ensemble, _) = ensemble();
+        ensemble.interrupter()();
+        let halt = ensemble
+            .start("one", shell("tail -f /dev/null"))
+            .unwrap_err();
+        assert_eq!(reason(halt), "asked");
+    }
+
+    #[test]
+    fn the_time_that_is_over_ends_the_watch() {
+        let written = Written::default();
+        let mut ensemble = Ensemble::new(written.console(&[]), Some(Duration::from_millis(1)));
+        assert_eq!(reason(ensemble.watch()), "asked");
     }
 
     #[test]
     fn an_end_with_a_failure_while_stopping_is_reported() {
-        perform(async {
-            let (mut ensemble, _) = ensemble();
-            let script = "trap 'exit 3' TERM; tail -f /dev/null & echo ready >&2; wait";
-            ensemble.start("one", shell(script)).await.unwrap();
-            let error = ensemble.stop(DEADLINE, pending()).await.unwrap_err();
-            assert_eq!(error.to_string(), "one ended with exit status: 3");
-        });
+        let (mut ensemble, _) = ensemble();
+        let script = "trap 'exit 3' TERM; tail -f /dev/null & echo ready >&2; wait";
+        ensemble.start("one", shell(script)).unwrap();
+        assert_eq!(ensemble.stop(DEADLINE), ["one ended with exit status: 3"]);
     }
 
     #[test]
     fn one_that_ends_by_itself_is_reported_with_its_status_and_last_lines() {
-        perform(async {
-            let (mut ensemble, written) = ensemble();
-            ensemble.start("one", shell(WILLING)).await.unwrap();
-            let script = "echo ready >&2; i=0; \
-                 while [ $i -lt 20 ]; do i=$((i+1)); echo line $i >&2; done; exit 7";
-            ensemble.start("two", shell(script)).await.unwrap();
-            let error = ensemble.watch().await.unwrap_err().to_string();
-            let lines: Vec<_> = (11..=20).map(|line| format!("    line {line}")).collect();
-            assert_eq!(
-                error,
-                format!(
-                    "two ended by itself with exit status: 7; its last lines:\n{}",
-                    lines.join("\n")
-                )
-            );
-            ensemble.stop(DEADLINE, pending()).await.unwrap();
-            assert!(
-                written.text().ends_with("one  | done\n"),
-                "{}",
-                written.text()
-            );
-        });
+        let (mut ensemble, written) = ensemble();
+        ensemble.start("one", shell(WILLING)).unwrap();
+        let script = "i=0; while [ $i -lt 20 ]; do i=$((i+1)); echo line $i >&2; done; \
+             echo ready >&2; exit 7";
+        let report = match ensemble.start("two", shell(script)) {
+            Ok(_) => reason(ensemble.watch()),
+            Err(halt) => reason(halt),
+        };
+        let lines: String = (12..=20).map(|line| format!("    line {line}\n")).collect();
+        assert_eq!(
+            report,
+            format!("two ended by itself with exit status: 7; its last lines:\n{lines}    ready")
+        );
+        assert_eq!(ensemble.stop(DEADLINE), [""; 0]);
+        assert!(
+            written.text().ends_with("one  | done\n"),
+            "{}",
+            written.text()
+        );
     }
 
     #[test]
     fn one_that_ends_before_it_is_ready_is_reported_and_leaves_the_others_to_be_stopped() {
-        perform(async {
-            let (mut ensemble, _) = ensemble();
-            ensemble.start("one", shell(WILLING)).await.unwrap();
-            let error = ensemble
-                .start("two", shell("echo 'error: port 5500 is taken' >&2; exit 1"))
-                .await
-                .unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                "two ended by itself with exit status: 1; its last lines:\n    \
-                 error: port 5500 is taken"
-            );
-            ensemble.stop(DEADLINE, pending()).await.unwrap();
-        });
+        let (mut ensemble, _) = ensemble();
+        ensemble.start("one", shell(WILLING)).unwrap();
+        let script = "echo 'error: port 5500 is taken' >&2; exit 1";
+        let halt = ensemble.start("two", shell(script)).unwrap_err();
+        assert_eq!(
+            reason(halt),
+            "two ended by itself with exit status: 1; its last lines:\n    \
+             error: port 5500 is taken"
+        );
+        assert_eq!(ensemble.stop(DEADLINE), [""; 0]);
     }
 
     #[test]
     fn a_program_that_is_not_there_is_named() {
-        perform(async {
-            let (mut ensemble, _) = ensemble();
-            let error = ensemble
-                .start("one", Command::new("/no/such/program"))
-                .await
-                .unwrap_err();
-            assert_eq!(error.to_string(), "start one");
-        });
+        let (mut ensemble, _) = ensemble();
+        let halt = ensemble
+            .start("one", Command::new("/no/such/program"))
+            .unwrap_err();
+        assert_eq!(reason(halt), "start one");
     }
 
     #[test]
     fn what_a_process_leaves_behind_ends_with_it() {
-        perform(async {
-            let directory = tempfile::tempdir().unwrap();
-            let fifo = directory.path().join("open while one of them lives");
-            let (mut ensemble, _) = ensemble();
-            let mut command = shell(
-                "mkfifo \"$FIFO\"; exec 3<>\"$FIFO\"; trap 'exit 0' TERM; \
-                 (trap '' TERM; echo ready >&2; exec tail -f /dev/null) & wait",
-            );
-            command.env("FIFO", &fifo);
-            ensemble.start("one", command).await.unwrap();
-            let (sender, all_ended) = oneshot::channel();
-            let mut fifo = File::open(fifo).unwrap();
-            thread::spawn(move || sender.send(fifo.read_to_end(&mut Vec::new())));
-            ensemble.stop(DEADLINE, pending()).await.unwrap();
-            assert_eq!(all_ended.await.unwrap().unwrap(), 0);
-        });
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("open while one of them lives");
+        let (mut ensemble, _) = ensemble();
+        let mut command = shell(
+            "mkfifo \"$FIFO\"; exec 3<>\"$FIFO\"; trap 'exit 0' TERM; \
+             (trap '' TERM; echo ready >&2; exec tail -f /dev/null) & wait",
+        );
+        command.env("FIFO", &fifo);
+        ensemble.start("one", command).unwrap();
+        let mut fifo = File::open(fifo).unwrap();
+        let (sender, all_ended) = sync_channel(1);
+        thread::spawn(move || sender.send(fifo.read_to_end(&mut Vec::new()).unwrap()));
+        assert_eq!(ensemble.stop(DEADLINE), [""; 0]);
+        assert_eq!(all_ended.recv_timeout(DEADLINE), Ok(0));
     }
 
     #[test]
     fn bytes_that_are_no_text_and_a_last_line_without_an_end_are_shown() {
-        perform(async {
-            let (mut ensemble, written) = ensemble();
-            let script = r"printf 'caf\351\r\n'; printf 'the end'; exit 1";
-            ensemble.start("one", shell(script)).await.unwrap_err();
-            assert_eq!(written.text(), "one  | caf\u{fffd}\none  | the end\n");
-        });
+        let (mut ensemble, written) = ensemble();
+        let script = r"printf 'caf\351\r\n'; printf 'the end'; exit 1";
+        ensemble.start("one", shell(script)).unwrap_err();
+        assert_eq!(written.text(), "one  | caf\u{fffd}\none  | the end\n");
     }
 }
