@@ -1,25 +1,22 @@
 //! An ordered, idempotent producer.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+mod delivery;
+mod returned;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use rdkafka::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
-use rdkafka::statistics::Statistics;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
+use self::delivery::{Delivery, State};
+use self::returned::Next;
 use crate::connection::{Connection, refused};
-use crate::headers::NativeHeaders;
-use crate::journal::Journal;
 use crate::{Error, Result, SendError};
 
-/// How long a sink waits before it sends again to a topic that does not exist.
-const RETRY: Duration = Duration::from_millis(250);
 /// How long one wait inside librdkafka takes at most, so that an acknowledgement ends it.
 const SLICE: Duration = Duration::from_millis(5);
 
@@ -64,6 +61,10 @@ pub trait Acknowledge: Send + Sync {
 /// order. So a message is written exactly once to a log that lives, and at least once across such
 /// a loss.
 ///
+/// A broker refuses as a whole a batch in which one message is too large for its topic. The sink
+/// then sends each alone, so that only the one that is too large fails; messages of the same topic
+/// that were underway may overtake them.
+///
 /// A sink that is dropped abandons what is in flight without acknowledging it: [`Sink::flush`]
 /// first.
 pub struct Sink {
@@ -74,42 +75,6 @@ pub struct Sink {
     recovery: Mutex<()>,
     state: Arc<State>,
 }
-
-/// What the sink shares with librdkafka's callbacks; it outlives a dead producer.
-struct State {
-    journal: Journal,
-    acknowledge: Arc<dyn Acknowledge>,
-    /// Accepted and not acknowledged, the returned ones included.
-    in_flight: AtomicUsize,
-    /// Acknowledged since the last poll.
-    acknowledged: AtomicUsize,
-    /// The producer is dead.
-    fatal: AtomicBool,
-    /// Messages that librdkafka gave back and that are to be sent again, in order.
-    returned: Mutex<Returned>,
-    /// Whether `returned` holds any, to keep the lock off the fast path.
-    blocked: AtomicBool,
-}
-
-#[derive(Default)]
-struct Returned {
-    messages: VecDeque<Kept>,
-    retry_at: Option<Instant>,
-}
-
-/// A message that is to be sent again.
-struct Kept {
-    topic: String,
-    partition: Option<i32>,
-    key: Option<Bytes>,
-    payload: Option<Bytes>,
-    headers: Vec<(String, Option<Bytes>)>,
-    timestamp_ms: Option<i64>,
-    ticket: u64,
-}
-
-/// The context of one producer.
-struct Delivery(Arc<State>);
 
 impl Sink {
     /// Opens a producer. Returns at once: the broker may come later.
@@ -137,15 +102,7 @@ impl Sink {
             .map_err(refused)?
             .parse()
             .unwrap_or(usize::MAX);
-        let state = Arc::new(State {
-            journal: Journal::new("sink", &connection.brokers),
-            acknowledge,
-            in_flight: AtomicUsize::new(0),
-            acknowledged: AtomicUsize::new(0),
-            fatal: AtomicBool::new(false),
-            returned: Mutex::default(),
-            blocked: AtomicBool::new(false),
-        });
+        let state = Arc::new(State::new(&connection.brokers, acknowledge));
         let producer = produce(&config, &state)?;
         Ok(Self {
             config,
@@ -323,6 +280,7 @@ impl Sink {
                     .write()
                     .unwrap_or_else(PoisonError::into_inner) = producer;
                 self.state.fatal.store(false, Ordering::Release);
+                self.state.returned().hurry();
                 tracing::warn!("the producer was replaced after a fatal error");
                 true
             }
@@ -335,35 +293,17 @@ impl Sink {
 
     fn send_returned(&self) {
         loop {
-            let kept = {
-                let mut returned = self.state.returned();
-                let now = Instant::now();
-                if returned.retry_at.is_some_and(|at| now < at) {
-                    return;
-                }
-                match returned.messages.pop_front() {
-                    Some(kept) => kept,
-                    None => {
-                        returned.retry_at = None;
-                        self.state.blocked.store(false, Ordering::Release);
-                        return;
-                    }
-                }
+            let kept = match self.state.next_returned() {
+                Next::Send(kept) => kept,
+                Next::Wait | Next::Done => return,
             };
             match kept.with_outgoing(|outgoing| self.hand_over(outgoing, kept.ticket)) {
                 Ok(()) => {}
-                Err(SendError::QueueFull) => {
-                    let mut returned = self.state.returned();
-                    returned.messages.push_front(kept);
-                    returned.retry_at = Some(Instant::now() + RETRY);
-                    return;
-                }
+                Err(SendError::QueueFull) => return self.state.returned().put_back(kept),
                 Err(SendError::TooLarge { size, .. }) => {
-                    let error = Error::TooLarge {
-                        topic: kept.topic,
-                        size,
-                    };
-                    self.state.finish(kept.ticket, Err(error));
+                    let topic = kept.topic;
+                    self.state
+                        .finish(kept.ticket, Err(Error::TooLarge { topic, size }));
                 }
                 Err(SendError::Refused(error)) => self.state.finish(kept.ticket, Err(error)),
             }
@@ -401,126 +341,14 @@ impl Outgoing<'_> {
     /// Bytes of key, value and headers.
     #[must_use]
     pub fn size(&self) -> usize {
-        let headers = self.headers.iter();
-        let headers = headers.map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len));
+        let headers = self.headers.iter().map(|(name, value)| size(name, *value));
         self.key.map_or(0, <[u8]>::len)
             + self.payload.map_or(0, <[u8]>::len)
             + headers.sum::<usize>()
     }
 }
 
-impl Kept {
-    fn new(message: &BorrowedMessage<'_>, ticket: u64) -> Self {
-        let bytes = Bytes::copy_from_slice;
-        Self {
-            topic: message.topic().to_owned(),
-            partition: Some(message.partition()).filter(|partition| *partition >= 0),
-            key: message.key().map(bytes),
-            payload: message.payload().map(bytes),
-            headers: NativeHeaders::of(message)
-                .map(|(name, value)| (name.into_owned(), value.map(bytes)))
-                .collect(),
-            timestamp_ms: message.timestamp().to_millis(),
-            ticket,
-        }
-    }
-
-    fn with_outgoing<T>(&self, use_it: impl FnOnce(&Outgoing<'_>) -> T) -> T {
-        let headers: Vec<(&str, Option<&[u8]>)> = self
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_deref()))
-            .collect();
-        use_it(&Outgoing {
-            topic: &self.topic,
-            partition: self.partition,
-            key: self.key.as_deref(),
-            payload: self.payload.as_deref(),
-            headers: &headers,
-            timestamp_ms: self.timestamp_ms,
-        })
-    }
-}
-
-impl State {
-    fn returned(&self) -> MutexGuard<'_, Returned> {
-        self.returned.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn finish(&self, ticket: u64, result: Result<()>) {
-        self.acknowledge.acknowledged(ticket, result);
-        self.acknowledged.fetch_add(1, Ordering::AcqRel);
-        self.in_flight.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl ClientContext for Delivery {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.0.journal.log(level, facility, message);
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        self.0.journal.stats(statistics);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            tracing::debug!(reason, "fatal error of the producer");
-            self.0.fatal.store(true, Ordering::Release);
-            return;
-        }
-        self.0.journal.error(error, reason);
-    }
-}
-
-impl ProducerContext for Delivery {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, ticket: usize) {
-        let state = &self.0;
-        let ticket = ticket as u64;
-        let (error, message) = match result {
-            Ok(_) => return state.finish(ticket, Ok(())),
-            Err((error, message)) => (error, message),
-        };
-        let topic = || message.topic().to_owned();
-        let error = match error.rdkafka_error_code() {
-            // What a dead producer, or a topic that is gone for now, gives back.
-            Some(
-                RDKafkaErrorCode::Fatal
-                | RDKafkaErrorCode::PurgeQueue
-                | RDKafkaErrorCode::PurgeInflight
-                | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownProducerId
-                | RDKafkaErrorCode::OutOfOrderSequenceNumber
-                | RDKafkaErrorCode::InvalidProducerEpoch,
-            ) => {
-                state.blocked.store(true, Ordering::Release);
-                let mut returned = state.returned();
-                returned.messages.push_back(Kept::new(message, ticket));
-                if !state.fatal.load(Ordering::Acquire) && returned.retry_at.is_none() {
-                    returned.retry_at = Some(Instant::now() + RETRY);
-                }
-                return;
-            }
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Error::TooLarge {
-                topic: topic(),
-                size: message.key_len() + message.payload_len(),
-            },
-            Some(RDKafkaErrorCode::UnknownPartition) => Error::UnknownPartition {
-                topic: topic(),
-                partition: message.partition(),
-            },
-            Some(source) => Error::Delivery {
-                topic: topic(),
-                source,
-            },
-            None => Error::Client {
-                action: "deliver a message",
-                source: error.clone(),
-            },
-        };
-        state.finish(ticket, Err(error));
-    }
+/// Bytes of a header.
+fn size(name: &str, value: Option<&[u8]>) -> usize {
+    name.len() + value.map_or(0, <[u8]>::len)
 }

@@ -1,0 +1,136 @@
+//! Messages that librdkafka gave back and that are to be sent again, in order.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rdkafka::message::{BorrowedMessage, Message as _};
+
+use super::Outgoing;
+use crate::headers::NativeHeaders;
+
+/// How long a sink waits before it sends again, for example to a topic that does not exist.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// A message that is to be sent again.
+pub(super) struct Kept {
+    pub(super) topic: String,
+    partition: Option<i32>,
+    key: Option<Bytes>,
+    payload: Option<Bytes>,
+    headers: Vec<(String, Option<Bytes>)>,
+    timestamp_ms: Option<i64>,
+    pub(super) ticket: u64,
+}
+
+/// The messages that are to be sent again.
+#[derive(Default)]
+pub(super) struct Returned {
+    /// Given back since the last time that nothing was underway; they were accepted before those
+    /// that wait.
+    given: VecDeque<Kept>,
+    waiting: VecDeque<Kept>,
+    retry_at: Option<Instant>,
+    /// A broker refuses a batch as a whole, so after that each is sent alone.
+    one_by_one: bool,
+    alone: bool,
+}
+
+/// What to do with the messages that are to be sent again.
+pub(super) enum Next {
+    Send(Kept),
+    /// Nothing yet.
+    Wait,
+    /// There are none.
+    Done,
+}
+
+impl Returned {
+    pub(super) fn len(&self) -> usize {
+        self.given.len() + self.waiting.len()
+    }
+
+    /// A message came back.
+    pub(super) fn give_back(&mut self, kept: Kept) {
+        self.given.push_back(kept);
+        self.retry_at.get_or_insert_with(|| Instant::now() + RETRY);
+    }
+
+    /// A message came back because its batch was too large. Whether it is to be sent again, alone.
+    pub(super) fn give_back_too_large(&mut self, kept: impl FnOnce() -> Kept) -> bool {
+        if self.alone {
+            return false;
+        }
+        self.one_by_one = true;
+        self.given.push_back(kept());
+        true
+    }
+
+    /// There was no room for the message that was to be sent next.
+    pub(super) fn put_back(&mut self, kept: Kept) {
+        self.waiting.push_front(kept);
+        self.retry_at = Some(Instant::now() + RETRY);
+    }
+
+    /// The producer is a new one.
+    pub(super) fn hurry(&mut self) {
+        self.retry_at = None;
+    }
+
+    /// What to do, when `underway` messages have been handed to librdkafka and not come back.
+    pub(super) fn next(&mut self, underway: usize) -> Next {
+        if self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return Next::Wait;
+        }
+        // Those that are underway may come back too, and belong among these.
+        if underway > 0 && (self.one_by_one || !self.given.is_empty()) {
+            return Next::Wait;
+        }
+        self.retry_at = None;
+        self.given.append(&mut self.waiting);
+        std::mem::swap(&mut self.given, &mut self.waiting);
+        match self.waiting.pop_front() {
+            Some(kept) => {
+                self.alone = self.one_by_one;
+                Next::Send(kept)
+            }
+            None => {
+                *self = Self::default();
+                Next::Done
+            }
+        }
+    }
+}
+
+impl Kept {
+    pub(super) fn new(message: &BorrowedMessage<'_>, ticket: u64) -> Self {
+        let bytes = Bytes::copy_from_slice;
+        Self {
+            topic: message.topic().to_owned(),
+            partition: Some(message.partition()).filter(|partition| *partition >= 0),
+            key: message.key().map(bytes),
+            payload: message.payload().map(bytes),
+            headers: NativeHeaders::of(message)
+                .map(|(name, value)| (name.into_owned(), value.map(bytes)))
+                .collect(),
+            timestamp_ms: message.timestamp().to_millis(),
+            ticket,
+        }
+    }
+
+    pub(super) fn with_outgoing<T>(&self, send: impl FnOnce(&Outgoing<'_>) -> T) -> T {
+        let headers: Vec<(&str, Option<&[u8]>)> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_deref()))
+            .collect();
+        send(&Outgoing {
+            topic: &self.topic,
+            partition: self.partition,
+            key: self.key.as_deref(),
+            payload: self.payload.as_deref(),
+            headers: &headers,
+            timestamp_ms: self.timestamp_ms,
+        })
+    }
+}
