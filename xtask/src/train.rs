@@ -1,5 +1,6 @@
 //! `cargo xtask train`: the models in `data/` and their golden scores, made anew.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -9,6 +10,9 @@ use clap::Args;
 use crate::workspace;
 
 const DIRECTORY: &str = "data/training";
+
+/// The oldest and the newest minor version of Python 3 that the pinned packages are there for.
+const PYTHONS: [u32; 2] = [11, 13];
 
 /// What `cargo xtask train` takes.
 #[derive(Args)]
@@ -30,8 +34,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let directory = root.join(DIRECTORY);
     require(
         Command::new("java").arg("-version"),
-        "java is needed for the golden scores of the PMML models (JPMML-Evaluator); install a Java \
-         runtime, 11 or later, such as Debian's default-jre-headless",
+        "java is not installed, and the PMML models are converted and scored with it; install a \
+         Java runtime, 11 or newer (Debian and Ubuntu: default-jre-headless)",
     )?;
     let venv = match &options.venv {
         Some(venv) => std::path::absolute(venv)?,
@@ -66,18 +70,28 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 }
 
 fn create(python: &Path, venv: &Path) -> Result<()> {
-    let remedy = format!(
-        "{} is not installed, or too old to make virtual environments; install Python 3, or name \
-         it with --python",
-        python.display()
-    );
-    require(Command::new(python).args(["-c", "import venv"]), &remedy)?;
+    let name = python.display();
+    let [oldest, newest] = PYTHONS;
+    require(
+        Command::new(python).arg("--version"),
+        &format!("{name} is not installed; install Python 3.{oldest}, or name it with --python"),
+    )?;
+    require(
+        Command::new(python).args([
+            "-c",
+            &format!("import sys; sys.exit(not {oldest} <= sys.version_info[1] <= {newest})"),
+        ]),
+        &format!(
+            "the pinned packages are there for Python 3.{oldest} to 3.{newest}, and {name} is \
+             another; name one of these with --python"
+        ),
+    )?;
     step("Creating", &venv.display().to_string());
     execute(Command::new(python).args(["-m", "venv"]).arg(venv)).with_context(|| {
         // What a failure leaves behind has no pip, and would be taken for complete the next time.
         let advice =
             "no virtual environment; Debian and Ubuntu have it in the package python3-venv";
-        match std::fs::remove_dir_all(venv) {
+        match fs::remove_dir_all(venv) {
             Ok(()) => advice.to_owned(),
             Err(_) => format!("{advice}; remove {} first", venv.display()),
         }
