@@ -1,0 +1,258 @@
+use std::sync::Arc;
+
+use crate::compile::Compiler;
+use crate::document::{self, Element};
+use crate::program::{Frame, Kind, Program};
+use crate::unit::{MiningFunction, Standing, Unit, is_model};
+use crate::value::Value;
+use crate::{DataType, Error, OpType, ScoreError};
+
+/// A PMML document, checked and compiled. Immutable, and shared between threads.
+#[derive(Debug)]
+pub struct Model {
+    pub(crate) program: Arc<Program>,
+    pub(crate) unit: Unit,
+    inputs: Vec<Input>,
+}
+
+/// A field that scoring reads from the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// The field's name in the document.
+    pub name: String,
+    /// The type that values are converted to.
+    pub data_type: DataType,
+    /// What the model does with values.
+    pub op_type: OpType,
+}
+
+/// The values of one record, and the scratch space to score it: belongs to one thread, is made
+/// once by [`Model::row`], and is used for one record after the other with the model that made
+/// it. Values stay until they are set again.
+#[derive(Debug)]
+pub struct Row {
+    pub(crate) frame: Frame,
+}
+
+/// How much of a prediction is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// The predicted value and label.
+    #[default]
+    Value,
+    /// Also probabilities and the fields of the document's `Output` element.
+    All,
+}
+
+/// What a model says about a record. Reuse one for many records: its memory is kept.
+///
+/// Neither value nor label is the null result of a model that has no answer, for instance because
+/// inputs are missing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prediction {
+    /// How much of the rest is to be filled in; set by the caller.
+    pub detail: Detail,
+    /// The predicted number of a regression, which may be `NaN`; the label of a classification if
+    /// it reads as a number.
+    pub value: Option<f64>,
+    /// The predicted category of a classification, as the document writes it.
+    pub label: Option<Arc<str>>,
+    /// The probability of every category, in the document's order of them, of a classification
+    /// that has probabilities. Empty unless asked for.
+    pub probabilities: Vec<(Arc<str>, f64)>,
+    /// The output fields that are final results. Empty unless asked for.
+    pub outputs: Vec<(Arc<str>, OutputValue)>,
+}
+
+/// The value of an output field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OutputValue {
+    /// There is none.
+    Missing,
+    /// A number of any of the numeric types.
+    Number(f64),
+    /// Text.
+    Text(Arc<str>),
+    /// True or false.
+    Boolean(bool),
+}
+
+impl Model {
+    /// Checks and compiles a document: UTF-8, UTF-16 with a mark, or ISO-8859-1 if it says so.
+    /// Of several models in it, the first counts.
+    ///
+    /// # Errors
+    ///
+    /// When the document is no PMML 3.x or 4.x, contradicts itself, or needs what this crate does
+    /// not evaluate; the message names it and says where it is. Also when it does not reproduce
+    /// its own `ModelVerification`.
+    pub fn load(document: &[u8]) -> Result<Self, Error> {
+        let text = document::decode(document)?;
+        let document = document::parse(&text)?;
+        let root = Element::root(&document)?;
+        let model = root
+            .children()
+            .find(|child| is_model(*child))
+            .ok_or_else(|| root.invalid("PMML without a model"))?;
+        let mut compiler = Compiler::new(root)?;
+        let unit = compiler.unit(model, Standing::Top)?;
+        let (program, inputs) = compiler.finish();
+        Ok(Self {
+            program: Arc::new(program),
+            unit,
+            inputs,
+        })
+    }
+
+    /// The fields that scoring reads; their order is that of [`Row::set_number`]'s `input`.
+    #[must_use]
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// Space for one record, all of whose values are missing.
+    #[must_use]
+    pub fn row(&self) -> Row {
+        Row {
+            frame: self.program.frame(),
+        }
+    }
+
+    /// Scores the record in a row. Allocates nothing once the row has scored a record before, if
+    /// all its values are numbers and no more than the value is asked for.
+    ///
+    /// # Errors
+    ///
+    /// When the record has a value that the document excludes, or one that a function of the
+    /// document is not defined for. The prediction then means nothing.
+    pub fn score(&self, row: &mut Row, prediction: &mut Prediction) -> Result<(), ScoreError> {
+        let frame = &mut row.frame;
+        self.program.begin(frame)?;
+        let outcome = self.unit.evaluate(&self.program, frame)?;
+        let result = self.report(frame, &outcome, prediction);
+        frame.recycle(outcome);
+        result
+    }
+
+    /// Scores several records, each in a row of its own: `predictions[i]` and `results[i]` belong
+    /// to `rows[i]`. Forests are walked tree by tree over all rows, which is faster.
+    ///
+    /// # Panics
+    ///
+    /// When there are not as many predictions as rows.
+    pub fn score_batch(
+        &self,
+        rows: &mut [Row],
+        predictions: &mut [Prediction],
+        results: &mut Vec<Result<(), ScoreError>>,
+    ) {
+        assert_eq!(rows.len(), predictions.len(), "one prediction per row");
+        results.clear();
+        for (row, prediction) in rows.iter_mut().zip(predictions) {
+            results.push(self.score(row, prediction));
+        }
+    }
+
+    /// Writes an outcome into a prediction.
+    pub(crate) fn report(
+        &self,
+        frame: &mut Frame,
+        outcome: &crate::outcome::Outcome,
+        prediction: &mut Prediction,
+    ) -> Result<(), ScoreError> {
+        prediction.value = None;
+        prediction.outputs.clear();
+        let categories = &self.program.categories[self.unit.categories];
+        match self.unit.function {
+            MiningFunction::Regression => {
+                prediction.label = None;
+                prediction.value = outcome.known.then_some(outcome.value);
+            }
+            MiningFunction::Classification if outcome.known => {
+                let label = outcome.label as usize;
+                let text = &categories.texts[label];
+                // Counting references costs more than looking whether the label has changed.
+                if !prediction
+                    .label
+                    .as_ref()
+                    .is_some_and(|old| Arc::ptr_eq(old, text))
+                {
+                    prediction.label = Some(text.clone());
+                }
+                prediction.value = categories.numbers[label];
+            }
+            MiningFunction::Classification => prediction.label = None,
+        }
+        if prediction.detail == Detail::Value {
+            prediction.probabilities.clear();
+            return Ok(());
+        }
+        if outcome.known && !outcome.probabilities.is_empty() {
+            if prediction.probabilities.len() != categories.len() {
+                prediction.probabilities.clear();
+                let texts = categories.texts.iter().cloned();
+                prediction
+                    .probabilities
+                    .extend(texts.map(|text| (text, 0.0)));
+            }
+            for ((entry, text), probability) in prediction
+                .probabilities
+                .iter_mut()
+                .zip(&categories.texts)
+                .zip(&outcome.probabilities)
+            {
+                if !Arc::ptr_eq(&entry.0, text) {
+                    entry.0 = text.clone();
+                }
+                entry.1 = *probability;
+            }
+        } else {
+            prediction.probabilities.clear();
+        }
+        self.unit.give_outputs(&self.program, frame, outcome)?;
+        for field in self.unit.outputs.iter().filter(|field| field.is_final) {
+            let value = match self.program.value(frame, field.slot)? {
+                Value::Missing => OutputValue::Missing,
+                Value::Boolean(value) => OutputValue::Boolean(value),
+                Value::Text(symbol) => OutputValue::Text(frame.texts.text(symbol).into()),
+                value => value
+                    .number()
+                    .map_or(OutputValue::Missing, OutputValue::Number),
+            };
+            prediction.outputs.push((field.name.clone(), value));
+        }
+        Ok(())
+    }
+}
+
+impl Row {
+    /// Sets an input to a number. `NaN` is an invalid value, not a missing one.
+    ///
+    /// # Panics
+    ///
+    /// When the model has no such input.
+    pub fn set_number(&mut self, input: usize, value: f64) {
+        self.frame.inputs[input].kind = Kind::Number(value);
+    }
+
+    /// Sets an input to a text: a category, or what a number or a boolean is spelled as.
+    ///
+    /// # Panics
+    ///
+    /// When the model has no such input.
+    pub fn set_text(&mut self, input: usize, value: &str) {
+        let given = &mut self.frame.inputs[input];
+        given.kind = Kind::Text;
+        given.text.clear();
+        given.text.push_str(value);
+    }
+
+    /// Says that an input has no value.
+    ///
+    /// # Panics
+    ///
+    /// When the model has no such input.
+    pub fn set_missing(&mut self, input: usize) {
+        self.frame.inputs[input].kind = Kind::Missing;
+    }
+}

@@ -1,0 +1,66 @@
+/// What a model, or a segment of one, says about a record.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Outcome {
+    /// There is a prediction; otherwise a null result, and nothing else here means anything.
+    pub(crate) known: bool,
+    /// The predicted number of a regression.
+    pub(crate) value: f64,
+    /// The predicted category of a classification.
+    pub(crate) label: u32,
+    /// The probability of every category, if the model has them.
+    pub(crate) probabilities: Vec<f64>,
+    /// The categories that have a probability, in the order in which the model gives them: of
+    /// equally probable ones the first wins.
+    pub(crate) order: Vec<u32>,
+    /// The node of a tree, or the segment, that decided.
+    pub(crate) entity: Option<u32>,
+}
+
+impl Outcome {
+    pub(crate) fn clear(&mut self) {
+        self.known = false;
+        self.value = 0.0;
+        self.label = 0;
+        self.probabilities.clear();
+        self.order.clear();
+        self.entity = None;
+    }
+
+    /// Gives a category a probability, behind those that have one.
+    pub(crate) fn put(&mut self, category: u32, probability: f64) {
+        self.order.push(category);
+        if let Some(place) = self.probabilities.get_mut(category as usize) {
+            *place = probability;
+        }
+    }
+
+    /// The most probable category, the first of equals. `NaN` counts as more than any number.
+    pub(crate) fn most_probable(&self) -> Option<u32> {
+        let mut best: Option<(u32, f64)> = None;
+        for &category in &self.order {
+            let probability = *self.probabilities.get(category as usize)?;
+            if best.is_none_or(|(_, most)| probability.total_cmp(&most).is_gt()) {
+                best = Some((category, probability));
+            }
+        }
+        best.map(|(category, _)| category)
+    }
+
+    /// Divides the probabilities by their sum, in the order given.
+    pub(crate) fn normalize(&mut self, precision: crate::value::Precision) -> bool {
+        let mut sum = 0.0;
+        for &category in &self.order {
+            sum = precision.round(sum + self.probabilities[category as usize]);
+        }
+        if sum == 0.0 {
+            return false;
+        }
+        if sum != 1.0 {
+            for &category in &self.order {
+                let place = &mut self.probabilities[category as usize];
+                *place = precision.round(*place / sum);
+            }
+        }
+        true
+    }
+}

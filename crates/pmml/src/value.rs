@@ -1,0 +1,259 @@
+use std::cmp::Ordering;
+use std::fmt;
+
+use crate::Error;
+use crate::ScoreError;
+use crate::document::Element;
+use crate::symbol::{Symbol, Texts};
+
+/// The type of a field's values (PMML 4.4, DataDictionary, `dataType`).
+///
+/// Dates and times are not supported yet: a model that reads such a field is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DataType {
+    /// Text.
+    String,
+    /// Whole numbers.
+    Integer,
+    /// Numbers of 32 bits.
+    Float,
+    /// Numbers of 64 bits.
+    Double,
+    /// True or false.
+    Boolean,
+}
+
+impl DataType {
+    /// The type an element's attribute names, if it has the attribute.
+    pub(crate) fn of(element: Element<'_>) -> Result<Option<Self>, Error> {
+        match element.attribute("dataType") {
+            None => Ok(None),
+            Some("string") => Ok(Some(Self::String)),
+            Some("integer") => Ok(Some(Self::Integer)),
+            Some("float") => Ok(Some(Self::Float)),
+            Some("double") => Ok(Some(Self::Double)),
+            Some("boolean") => Ok(Some(Self::Boolean)),
+            Some(_) => Err(element.refused_value("dataType")),
+        }
+    }
+
+    pub(crate) fn is_number(self) -> bool {
+        matches!(self, Self::Integer | Self::Float | Self::Double)
+    }
+}
+
+impl fmt::Display for DataType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::String => "string",
+            Self::Integer => "integer",
+            Self::Float => "float",
+            Self::Double => "double",
+            Self::Boolean => "boolean",
+        })
+    }
+}
+
+/// What may be done with a field's values (PMML 4.4, DataDictionary, `optype`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpType {
+    /// Compared for equality.
+    Categorical,
+    /// Compared for order, too.
+    Ordinal,
+    /// Calculated with.
+    Continuous,
+}
+
+impl OpType {
+    pub(crate) fn of(element: Element<'_>) -> Result<Option<Self>, Error> {
+        match element.attribute("optype") {
+            None => Ok(None),
+            Some("categorical") => Ok(Some(Self::Categorical)),
+            Some("ordinal") => Ok(Some(Self::Ordinal)),
+            Some("continuous") => Ok(Some(Self::Continuous)),
+            Some(_) => Err(element.refused_value("optype")),
+        }
+    }
+}
+
+/// The value of a field in one record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Value {
+    Missing,
+    Integer(i64),
+    Float(f32),
+    Double(f64),
+    Boolean(bool),
+    Text(Symbol),
+}
+
+impl Value {
+    pub(crate) fn is_missing(self) -> bool {
+        matches!(self, Self::Missing)
+    }
+
+    /// The number, if this is one or can be taken for one, as `true` for 1.
+    pub(crate) fn number(self) -> Option<f64> {
+        match self {
+            Self::Integer(value) => Some(value as f64),
+            Self::Float(value) => Some(f64::from(value)),
+            Self::Double(value) => Some(value),
+            Self::Boolean(value) => Some(f64::from(u8::from(value))),
+            Self::Missing | Self::Text(_) => None,
+        }
+    }
+
+    pub(crate) fn data_type(self) -> Option<DataType> {
+        match self {
+            Self::Missing => None,
+            Self::Integer(_) => Some(DataType::Integer),
+            Self::Float(_) => Some(DataType::Float),
+            Self::Double(_) => Some(DataType::Double),
+            Self::Boolean(_) => Some(DataType::Boolean),
+            Self::Text(_) => Some(DataType::String),
+        }
+    }
+
+    /// This value as one of another type, if it is one without loss of meaning: whole numbers as
+    /// integers, 0 and 1 as booleans, text as what it spells, everything as text.
+    pub(crate) fn cast(self, to: DataType, texts: &mut Texts) -> Option<Self> {
+        match (self, to) {
+            (Self::Missing, _) => Some(Self::Missing),
+            (Self::Text(symbol), DataType::String) => Some(Self::Text(symbol)),
+            (Self::Text(symbol), _) => parse(texts.text(symbol), to),
+            (_, DataType::String) => {
+                let text = self.to_text(texts);
+                Some(Self::Text(texts.intern(&text)))
+            }
+            (_, DataType::Integer) => self.number().and_then(whole).map(Self::Integer),
+            (_, DataType::Float) => self.number().map(|value| Self::Float(value as f32)),
+            (_, DataType::Double) => self.number().map(Self::Double),
+            (_, DataType::Boolean) => match self.number() {
+                Some(0.0) => Some(Self::Boolean(false)),
+                Some(1.0) => Some(Self::Boolean(true)),
+                _ => None,
+            },
+        }
+    }
+
+    /// As [`Value::cast`]; what cannot be cast is an error.
+    pub(crate) fn cast_or_fail(self, to: DataType, texts: &mut Texts) -> Result<Self, ScoreError> {
+        self.cast(to, texts).ok_or_else(|| ScoreError::Type {
+            value: self.to_text(texts),
+            data_type: to,
+        })
+    }
+
+    /// The text of this value.
+    pub(crate) fn to_text(self, texts: &Texts) -> String {
+        match self {
+            Self::Missing => "missing".to_owned(),
+            Self::Integer(value) => value.to_string(),
+            Self::Float(value) => value.to_string(),
+            Self::Double(value) => value.to_string(),
+            Self::Boolean(value) => value.to_string(),
+            Self::Text(symbol) => texts.text(symbol).to_owned(),
+        }
+    }
+
+    /// The order of two values. Numbers compare as numbers, text with anything else as what the
+    /// text spells.
+    pub(crate) fn compare(self, other: Self, texts: &Texts) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Text(left), Self::Text(right)) if left == right => Some(Ordering::Equal),
+            (Self::Text(left), Self::Text(right)) => Some(texts.text(left).cmp(texts.text(right))),
+            (Self::Text(left), _) => {
+                let left = parse(texts.text(left), other.data_type()?)?;
+                left.number()?.partial_cmp(&other.number()?)
+            }
+            (_, Self::Text(_)) => other.compare(self, texts).map(Ordering::reverse),
+            _ => self.number()?.partial_cmp(&other.number()?),
+        }
+    }
+}
+
+/// The whole number that a number is.
+pub(crate) fn whole(value: f64) -> Option<i64> {
+    // 2^63 itself is no i64, and everything below it that is whole converts exactly.
+    (value.fract() == 0.0
+        && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value))
+    .then_some(value as i64)
+}
+
+/// A number as documents write it: with white space around, `INF` and `-INF` (XML Schema), too.
+pub(crate) fn parse_number(text: &str) -> Option<f64> {
+    match text.trim() {
+        "INF" => Some(f64::INFINITY),
+        "-INF" => Some(f64::NEG_INFINITY),
+        text => text.parse().ok(),
+    }
+}
+
+/// The value of a type that text spells; never one of type string.
+pub(crate) fn parse(text: &str, data_type: DataType) -> Option<Value> {
+    match data_type {
+        DataType::String => None,
+        DataType::Integer => match text.trim().parse() {
+            Ok(value) => Some(Value::Integer(value)),
+            // Exporters write `1.0` for integer fields.
+            Err(_) => parse_number(text).and_then(whole).map(Value::Integer),
+        },
+        // Through 32 bits at once: through 64 it would be rounded twice.
+        DataType::Float => match text.trim().parse::<f32>() {
+            Ok(value) => Some(Value::Float(value)),
+            Err(_) => parse_number(text).map(|value| Value::Float(value as f32)),
+        },
+        DataType::Double => parse_number(text).map(Value::Double),
+        DataType::Boolean => match text.trim() {
+            text if text.eq_ignore_ascii_case("true") => Some(Value::Boolean(true)),
+            text if text.eq_ignore_ascii_case("false") => Some(Value::Boolean(false)),
+            text => match parse_number(text)? {
+                0.0 => Some(Value::Boolean(false)),
+                1.0 => Some(Value::Boolean(true)),
+                _ => None,
+            },
+        },
+    }
+}
+
+/// How exactly a model calculates (`x-mathContext` of JPMML's exporters): XGBoost's sums are of
+/// 32 bits, and only the same rounding reproduces them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Precision {
+    Single,
+    #[default]
+    Double,
+}
+
+impl Precision {
+    pub(crate) fn of(element: Element<'_>) -> Result<Self, Error> {
+        match element.attribute("x-mathContext") {
+            None | Some("double") => Ok(Self::Double),
+            Some("float") => Ok(Self::Single),
+            Some(_) => Err(element.refused_value("x-mathContext")),
+        }
+    }
+
+    /// Rounds the result of one operation. For `+`, `-`, `*`, `/` on numbers of 32 bits, rounding
+    /// a 64-bit result is the same as calculating with 32 bits.
+    #[inline]
+    pub(crate) fn round(self, value: f64) -> f64 {
+        match self {
+            Self::Single => f64::from(value as f32),
+            Self::Double => value,
+        }
+    }
+
+    /// A number that an attribute spells.
+    pub(crate) fn parse(self, text: &str) -> Option<f64> {
+        match self {
+            Self::Double => parse_number(text),
+            Self::Single => match parse(text, DataType::Float)? {
+                Value::Float(value) => Some(f64::from(value)),
+                _ => None,
+            },
+        }
+    }
+}
