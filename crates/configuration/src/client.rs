@@ -1,7 +1,11 @@
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::Common;
+use crate::{Common, Interval};
 
 /// What the data provider needs to know.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -12,9 +16,61 @@ pub struct DataProvider {
     #[serde(flatten)]
     pub common: Common,
 
+    /// Time between two records
+    #[arg(
+        long,
+        env = "MODEL_SERVING_RECORD_INTERVAL",
+        value_name = "DURATION",
+        default_value_t = Interval::new(Duration::from_millis(100))
+    )]
+    pub record_interval: Interval,
+
+    /// Time between two models
+    #[arg(
+        long,
+        env = "MODEL_SERVING_MODEL_INTERVAL",
+        value_name = "DURATION",
+        default_value_t = Interval::new(Duration::from_secs(10))
+    )]
+    pub model_interval: Interval,
+
+    /// Records per second, on schedule whether or not the broker keeps up; replaces the interval
+    #[arg(long, env = "MODEL_SERVING_RATE", value_name = "PER-SECOND")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<NonZeroU32>,
+
+    /// Records to publish [default: no end]
+    #[arg(long, env = "MODEL_SERVING_COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<NonZeroU64>,
+
+    /// Partitions of the topics for records and results, where they do not exist yet
+    #[arg(
+        long,
+        env = "MODEL_SERVING_PARTITIONS",
+        default_value = "4",
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    pub partitions: u32,
+
     /// Key of the records
     #[arg(long, env = "MODEL_SERVING_KEY", default_value = "none")]
     pub key: KeyChoice,
+
+    /// Number of data types, wine, wine-2, ...; records take turns, each gets every model
+    #[arg(
+        long,
+        env = "MODEL_SERVING_DATA_TYPES",
+        value_name = "N",
+        default_value = "1",
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    pub data_types: u32,
+
+    /// Directory with the records and models [default: data, here or in the workspace]
+    #[arg(long, env = "MODEL_SERVING_DATA_DIR", value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// The key that a published record carries.
@@ -37,4 +93,41 @@ pub struct DataReader {
     #[command(flatten)]
     #[serde(flatten)]
     pub common: Common,
+
+    /// Topics to read; may be repeated, or separated by commas [default: all]
+    #[arg(
+        long,
+        env = "MODEL_SERVING_SHOW",
+        value_name = "WHAT",
+        value_delimiter = ','
+    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub show: Vec<Shown>,
+
+    /// Messages to print before it ends [default: no end]
+    #[arg(long, env = "MODEL_SERVING_COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<NonZeroU64>,
+
+    /// End when everything that was in the topics at the start is printed
+    #[arg(long, env = "MODEL_SERVING_UNTIL_END", num_args = 0..=1, default_missing_value = "true", default_value_t = false)]
+    pub until_end: bool,
+
+    /// Print a JSON object per message
+    #[arg(long, env = "MODEL_SERVING_JSON", num_args = 0..=1, default_missing_value = "true", default_value_t = false)]
+    pub json: bool,
+}
+
+/// A topic by what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shown {
+    /// Records to score
+    Records,
+    /// Models to score them with
+    Models,
+    /// Scores
+    Results,
+    /// What cannot be scored
+    DeadLetters,
 }

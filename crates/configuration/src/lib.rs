@@ -15,7 +15,7 @@ mod interval;
 mod load;
 mod server;
 
-pub use client::{DataProvider, DataReader, KeyChoice};
+pub use client::{DataProvider, DataReader, KeyChoice, Shown};
 pub use common::{Common, DEFAULT_BROKERS};
 pub use interval::Interval;
 pub use load::{FILE_NAME, Program, load, load_from, parse};
