@@ -1,4 +1,4 @@
-"""Linear regression, generalized linear regression and the perceptron."""
+"""Linear regression and generalized linear regression."""
 
 import warnings
 from pathlib import Path
@@ -9,16 +9,12 @@ import pandas
 import statsmodels
 import statsmodels.api
 from sklearn.linear_model import LinearRegression
-from sklearn.neural_network import MLPClassifier
-from sklearn.preprocessing import StandardScaler
 from sklearn2pmml.statsmodels import StatsModelsRegressor
 from statsmodels.genmod.families import Gamma, Gaussian
 from statsmodels.tools.sm_exceptions import DomainWarning
 
 from pmml import export
 from wine import FEATURES, TARGET
-
-SEED = 20190501
 
 
 def linear_regression(records: pandas.DataFrame, path: Path) -> None:
@@ -95,16 +91,8 @@ def general_regression_model(
     return document
 
 
-def multilayer_perceptron(records: pandas.DataFrame, path: Path) -> None:
-    perceptron = MLPClassifier(
-        hidden_layer_sizes=(15, 10), solver="lbfgs", alpha=1.0, max_iter=5000, random_state=SEED
-    )
-    export(records, path, ("scaler", StandardScaler()), ("classifier", perceptron))
-
-
 BUILDERS = {
     "winequality-linear-regression": linear_regression,
     "winequality-glm-gaussian": glm_gaussian,
     "winequality-glm-gamma": glm_gamma,
-    "winequality-mlp": multilayer_perceptron,
 }

@@ -101,8 +101,24 @@ def saved_model(records: pandas.DataFrame, path: Path) -> None:
     weights = weights_for(records)
     shutil.rmtree(path, ignore_errors=True)
     with tensorflow.Graph().as_default(), v1.Session() as session:
+        values = []
+
+        def variable(name: str, value: numpy.ndarray) -> tensorflow.Tensor:
+            # The scope is spelled out: get_variable ignores name_scope.
+            scope = v1.get_default_graph().get_name_scope()
+            created = v1.get_variable(
+                f"{scope}/{name}" if scope else name,
+                shape=value.shape,
+                initializer=v1.zeros_initializer(),
+                use_resource=True,
+            )
+            values.append((created, value))
+            return created
+
         inputs, outputs = build_graph(weights, variable)
-        session.run(v1.global_variables_initializer())
+        # The graph's own initial values stay zeros: the weights are in the variables' files alone.
+        for created, value in values:
+            session.run(created.initializer, {created.initializer.inputs[1]: value})
         signature = v1.saved_model.signature_def_utils.build_signature_def(
             inputs={"inputs": tensor_info(inputs)},
             outputs={"outputs": tensor_info(outputs)},
@@ -127,16 +143,6 @@ def saved_model(records: pandas.DataFrame, path: Path) -> None:
 def tensor_info(tensor: tensorflow.Tensor) -> TensorInfo:
     return TensorInfo(
         name=tensor.name, dtype=tensor.dtype.as_datatype_enum, tensor_shape=tensor.shape.as_proto()
-    )
-
-
-def variable(name: str, value: numpy.ndarray) -> tensorflow.Tensor:
-    # The scope is spelled out: get_variable ignores name_scope.
-    scope = v1.get_default_graph().get_name_scope()
-    return v1.get_variable(
-        f"{scope}/{name}" if scope else name,
-        initializer=value,
-        use_resource=True,
     )
 
 

@@ -19,7 +19,7 @@ TIMESTAMP = re.compile(r"\s*<Timestamp>[^<]*</Timestamp>")
 
 
 def export(records: pandas.DataFrame, path: Path, *steps: tuple[str, BaseEstimator]) -> None:
-    """Fit the steps as one pipeline and write what the converter makes of it, without its timestamp."""
+    """Fit the steps as one pipeline; write what the converter makes of it, less the timestamp."""
     pipeline = PMMLPipeline(list(steps))
     pipeline.fit(records[FEATURES], records[TARGET])
     rows = records[FEATURES].sample(VERIFIED_ROWS, random_state=0)

@@ -49,6 +49,7 @@ def main() -> int:
         import golden
         import linear
         import network
+        import perceptron
         import trees
         import wine
     except ModuleNotFoundError as error:
@@ -59,7 +60,12 @@ def main() -> int:
 
     records = wine.read(DATA / wine.FILE)
     manifest = tomllib.loads((DATA / "models.toml").read_text(encoding="utf-8"))["model"]
-    builders = {**trees.BUILDERS, **linear.BUILDERS, **network.BUILDERS}
+    builders = {
+        **trees.BUILDERS,
+        **linear.BUILDERS,
+        **perceptron.BUILDERS,
+        **network.BUILDERS,
+    }
     if unknown := [model["name"] for model in manifest if model["name"] not in builders]:
         return failed(f"models.toml names models that no script builds: {', '.join(unknown)}")
 
@@ -73,7 +79,8 @@ def main() -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         builders[name](records, path)
         scores.parent.mkdir(parents=True, exist_ok=True)
-        golden.ENGINES[model["type"]](path, records).to_csv(scores, index=False, lineterminator="\n")
+        table = golden.ENGINES[model["type"]](path, records)
+        table.to_csv(scores, index=False, lineterminator="\n")
         print(f"{name}: built and scored in {time.monotonic() - started:.1f} s", file=sys.stderr)
     print(f"wrote {len(manifest)} models and their golden scores to {out}", file=sys.stderr)
     return 0
@@ -95,7 +102,7 @@ def java_problem() -> str | None:
         return f"the Java runtime {where} does not start: {error.stderr.strip()}"
     version = re.search(r'version "(?:1\.)?(\d+)', answer.stderr)
     if version and int(version[1]) < OLDEST_JAVA:
-        return f"the Java runtime {where} is version {version[1]}, and {OLDEST_JAVA} or newer is needed"
+        return f"the Java runtime {where} is version {version[1]}: {OLDEST_JAVA} or newer is needed"
     return None
 
 

@@ -30,8 +30,6 @@ def read(path: Path) -> pandas.DataFrame:
         header=None,
         names=[*FEATURES, TARGET],
         dtype={**dict.fromkeys(FEATURES, "float64"), TARGET: "int64"},
-        # pandas' default parser may be off in the last digit.
-        float_precision="round_trip",
     )
     if len(records) != ROWS or records.isna().any(axis=None):
         raise ValueError(f"{path} does not hold {ROWS} complete rows")
