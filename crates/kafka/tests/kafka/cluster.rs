@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use embedded_kafka::{Broker, Options};
 use kafka::{
     Acknowledge, Admin, Assignment, Batch, Committer, Connection, Outgoing, OwnedMessage, Position,
     SendError, Sink, Source, TopicReader, TopicSpec,
@@ -26,9 +27,62 @@ pub(crate) fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) 
 
 /// A connection to the broker that the tests share.
 pub(crate) fn connection() -> Connection {
-    static BROKERS: OnceLock<String> = OnceLock::new();
-    let brokers = BROKERS.get_or_init(|| std::env::var("KAFKA_BROKERS").unwrap());
-    Connection::new(brokers.clone(), "kafka-tests")
+    static BROKER: OnceLock<Broker> = OnceLock::new();
+    let brokers = std::env::var("KAFKA_BROKERS").unwrap_or_else(|_| {
+        BROKER
+            .get_or_init(|| start("127.0.0.1:0").unwrap())
+            .bootstrap()
+    });
+    Connection::new(brokers, "kafka-tests")
+}
+
+fn start(listen: &str) -> Result<Broker, embedded_kafka::Error> {
+    Broker::start(Options {
+        listen: listen.to_owned(),
+        ..Options::default()
+    })
+}
+
+/// A broker of a test's own, which it can take away and bring back empty at the same address.
+pub(crate) struct Mortal {
+    broker: Option<Broker>,
+    address: String,
+}
+
+impl Mortal {
+    pub(crate) fn new() -> Self {
+        let broker = start("127.0.0.1:0").unwrap();
+        let address = broker.bootstrap();
+        Self {
+            broker: Some(broker),
+            address,
+        }
+    }
+
+    pub(crate) fn connection(&self) -> Connection {
+        Connection::new(self.address.clone(), "kafka-tests")
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.broker.take().unwrap().stop();
+    }
+
+    pub(crate) fn start(&mut self) {
+        let broker = eventually("the port is free again", || match start(&self.address) {
+            Ok(broker) => Some(broker),
+            Err(embedded_kafka::Error::AddressInUse { .. }) => {
+                std::thread::yield_now();
+                None
+            }
+            Err(error) => panic!("{error}"),
+        });
+        self.broker = Some(broker);
+    }
+
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.start();
+    }
 }
 
 /// A name that no other test uses.
@@ -40,6 +94,12 @@ pub(crate) fn unique(prefix: &str) -> String {
         .as_nanos();
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{prefix}-{started:x}-{}-{next}", std::process::id())
+}
+
+/// Milliseconds since 1970. An arbitrary time would be one that retention deletes at once.
+pub(crate) fn now_ms() -> i64 {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    i64::try_from(now.as_millis()).unwrap()
 }
 
 /// Creates a topic with a name of its own.

@@ -6,6 +6,8 @@ mod cluster;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
+mod restarting;
+#[cfg(test)]
 mod sending;
 #[cfg(test)]
 mod sharing;

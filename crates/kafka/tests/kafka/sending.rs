@@ -5,7 +5,7 @@ use std::time::Duration;
 use kafka::{LARGEST_MESSAGE, Outgoing, SendError, TopicReader};
 
 use crate::cluster::{
-    PATIENCE, catch_up, connection, eventually, plain, send, sink, text, topic, unique,
+    PATIENCE, catch_up, connection, eventually, now_ms, plain, send, sink, text, topic, unique,
 };
 
 #[test]
@@ -51,13 +51,14 @@ fn keys_values_headers_and_timestamps_arrive_as_they_were() {
         ("null", None),
         ("submitted-us", Some(&[0, 255])),
     ];
+    let time = now_ms() - 12_345;
     let full = Outgoing {
         topic: &topic,
         partition: Some(0),
         key: Some(b"key"),
         payload: Some(b"value"),
         headers: &headers,
-        timestamp_ms: Some(1_700_000_000_123),
+        timestamp_ms: Some(time),
     };
     let bare = Outgoing {
         key: None,
@@ -79,7 +80,7 @@ fn keys_values_headers_and_timestamps_arrive_as_they_were() {
     assert_eq!(read.len(), 3);
     assert_eq!(read[0].key.as_deref(), Some(&b"key"[..]));
     assert_eq!(read[0].payload.as_deref(), Some(&b"value"[..]));
-    assert_eq!(read[0].timestamp_ms, Some(1_700_000_000_123));
+    assert_eq!(read[0].timestamp_ms, Some(time));
     let own: Vec<(&str, Option<&[u8]>)> = read[0]
         .headers
         .iter()

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use kafka::{Batch, Outgoing, Position};
 
 use crate::cluster::{
-    Change, PATIENCE, connection, eventually, join, send, sink, take, topic, unique, write,
+    Change, PATIENCE, connection, eventually, join, now_ms, send, sink, take, topic, unique, write,
 };
 
 fn values(taken: &[(Position, String)]) -> Vec<u64> {
@@ -80,13 +80,14 @@ fn what_a_message_carries_is_in_the_batch() {
     let (sink, _) = sink(&connection);
     let headers: [(&str, Option<&[u8]>); 3] =
         [("a", Some(b"1")), ("null", None), ("a", Some(b"2"))];
+    let time = now_ms() - 12_345;
     let full = Outgoing {
         topic: &topic,
         partition: None,
         key: Some(b"key"),
         payload: Some(b"value"),
         headers: &headers,
-        timestamp_ms: Some(1_234_567),
+        timestamp_ms: Some(time),
     };
     send(&sink, &full, 0);
     send(
@@ -110,7 +111,7 @@ fn what_a_message_carries_is_in_the_batch() {
             .unwrap();
         for message in batch.iter() {
             seen += 1;
-            assert_eq!(message.timestamp_ms, Some(1_234_567));
+            assert_eq!(message.timestamp_ms, Some(time));
             if message.position.offset == 0 {
                 assert_eq!(
                     (message.key, message.payload),
