@@ -7,6 +7,7 @@
 use bytes::{Buf, Bytes};
 use kafka_protocol::ResponseError;
 
+use crate::compression;
 use crate::records;
 use crate::rejection::Rejection;
 
@@ -208,7 +209,7 @@ impl Batch {
 
     /// Whether some record has no key, as far as it can be seen.
     pub(crate) fn lacks_key(&self) -> bool {
-        let bytes = records::expand(self);
+        let bytes = compression::expand(self);
         bytes.is_some_and(|bytes| {
             records::Records::new(&bytes).any(|record| record.is_ok_and(|r| !r.has_key))
         })

@@ -24,6 +24,7 @@ mod api;
 mod batch;
 mod broker;
 mod clock;
+mod compression;
 mod config;
 mod error;
 mod frame;

@@ -10,9 +10,10 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::batch::{Batch, HEADER};
+use crate::compression;
 use crate::config::TopicConfig;
 use crate::producers::{Producers, Verdict};
-use crate::records::{self, Records};
+use crate::records::Records;
 use crate::rejection::Rejection;
 
 /// What a batch costs beside its bytes: its entry and two allocations.
@@ -84,6 +85,25 @@ impl Partition {
         }
     }
 
+    /// The first record whose timestamp is `timestamp` (ms since 1970) or later.
+    pub(crate) fn find(&self, timestamp: i64) -> Option<Found> {
+        let mut from = self.log().start();
+        loop {
+            // Looked into without the lock: it may have to be decompressed.
+            let batch = self.log().batch_since(timestamp, from)?;
+            if let Some(found) = find_in(&batch, timestamp, from) {
+                return Some(found);
+            }
+            from = batch.last_offset() + 1;
+        }
+    }
+
+    /// The record with the latest timestamp (KIP-734).
+    pub(crate) fn latest(&self) -> Option<Found> {
+        let timestamp = self.log().latest_timestamp()?;
+        self.find(timestamp)
+    }
+
     /// Has `waiter` woken by everything that is appended from now on.
     pub(crate) fn watch(&self, waiter: &Arc<Notify>) {
         self.log().waiters.push(Arc::clone(waiter));
@@ -114,6 +134,27 @@ pub(crate) type Read = Vec<([u8; HEADER], Bytes)>;
 pub(crate) struct Found {
     pub(crate) offset: i64,
     pub(crate) timestamp: i64,
+}
+
+fn find_in(batch: &Batch, timestamp: i64, from: i64) -> Option<Found> {
+    let first = Found {
+        offset: batch.base_offset().max(from),
+        timestamp: batch.max_timestamp,
+    };
+    if batch.append_time() {
+        return Some(first);
+    }
+    // Of a batch that cannot be read, its first record is no worse than any other.
+    let Some(bytes) = compression::expand(batch) else {
+        return Some(first);
+    };
+    Records::new(&bytes)
+        .map_while(Result::ok)
+        .map(|record| Found {
+            offset: batch.base_offset() + i64::from(record.offset_delta),
+            timestamp: batch.base_timestamp.saturating_add(record.timestamp_delta),
+        })
+        .find(|found| found.offset >= from && found.timestamp >= timestamp)
 }
 
 #[derive(Debug)]
@@ -251,48 +292,22 @@ impl Log {
         taken
     }
 
-    /// The first record whose timestamp is `timestamp` (ms since 1970) or later.
-    pub(crate) fn find(&self, timestamp: i64) -> Option<Found> {
+    /// The first batch at or after `offset` with a record of `timestamp` or later.
+    fn batch_since(&self, timestamp: i64, offset: i64) -> Option<Batch> {
         let from = self
             .batches
             .partition_point(|entry| entry.latest < timestamp);
+        let mut candidates = self.batches.range(from.max(self.position(offset))..);
+        candidates
+            .find(|entry| entry.batch.max_timestamp >= timestamp)
+            .map(|e| e.batch.clone())
+    }
+
+    fn latest_timestamp(&self) -> Option<i64> {
         self.batches
-            .range(from..)
-            .filter(|entry| entry.batch.max_timestamp >= timestamp)
-            .find_map(|entry| self.find_in(&entry.batch, timestamp))
-    }
-
-    fn find_in(&self, batch: &Batch, timestamp: i64) -> Option<Found> {
-        let first = batch.base_offset().max(self.start);
-        if batch.append_time() {
-            return Some(Found {
-                offset: first,
-                timestamp: batch.max_timestamp,
-            });
-        }
-        let Some(bytes) = records::expand(batch) else {
-            return Some(Found {
-                offset: first,
-                timestamp: batch.max_timestamp,
-            });
-        };
-        Records::new(&bytes)
-            .map_while(Result::ok)
-            .map(|record| Found {
-                offset: batch.base_offset() + i64::from(record.offset_delta),
-                timestamp: batch.base_timestamp.saturating_add(record.timestamp_delta),
-            })
-            .find(|found| found.offset >= self.start && found.timestamp >= timestamp)
-    }
-
-    /// The record with the latest timestamp (KIP-734).
-    pub(crate) fn latest(&self) -> Option<Found> {
-        let newest = self
-            .batches
             .iter()
             .map(|entry| entry.batch.max_timestamp)
-            .max()?;
-        self.find(newest)
+            .max()
     }
 
     /// Removes everything before `offset`; batches that reach beyond it stay whole.

@@ -1,9 +1,5 @@
 //! The records inside a batch.
 
-use bytes::Bytes;
-
-use crate::batch::{Batch, Compression};
-
 /// The parts of a record that the broker looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -109,14 +105,6 @@ pub(crate) fn check(bytes: &[u8], count: i32) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("{seen} records where {count} are announced"))
-    }
-}
-
-/// The records of a batch without compression, or `None` if they cannot be read.
-pub(crate) fn expand(batch: &Batch) -> Option<Bytes> {
-    match batch.compression {
-        Compression::None => Some(batch.records().clone()),
-        _ => None,
     }
 }
 

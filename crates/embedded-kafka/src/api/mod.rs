@@ -92,7 +92,7 @@ pub(crate) async fn answer(client: &Client, frame: Bytes) -> Result<Option<Respo
         ApiKey::Metadata => reply(&call, |r| discovery::metadata(client, r, version)),
         ApiKey::DescribeCluster => reply(&call, |r| discovery::cluster(client, &r)),
         ApiKey::FindCoordinator => reply(&call, |r| discovery::coordinator(client, r, version)),
-        ApiKey::ListOffsets => reply(&call, |r| offsets::list(client, r)),
+        ApiKey::ListOffsets => reply(&call, |r| offsets::list(client, r, version)),
         ApiKey::OffsetForLeaderEpoch => reply(&call, |r| offsets::for_leader_epoch(client, r)),
         ApiKey::InitProducerId => reply(&call, |r| produce::init_producer_id(client, &r)),
         ApiKey::Heartbeat => reply(&call, |r| groups::heartbeat(client, &r)),

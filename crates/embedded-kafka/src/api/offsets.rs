@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
 };
 
 use super::fetch::check_epoch;
-use crate::log::Log;
+use crate::log::{Log, Partition};
 use crate::node::Client;
 
 /// Timestamps with a meaning of their own.
@@ -24,20 +24,27 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 
-pub(super) fn list(client: &Client, request: ListOffsetsRequest) -> ListOffsetsResponse {
+/// The first version that tells leader epochs.
+const EPOCH_SINCE: i16 = 4;
+
+pub(super) fn list(
+    client: &Client,
+    request: ListOffsetsRequest,
+    version: i16,
+) -> ListOffsetsResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|ask| {
             let index = ask.partition_index;
             let response = ListOffsetsPartitionResponse::default().with_partition_index(index);
             let found = match client.node.topics.partition(&topic.name.0, index) {
-                Some(partition) => look_up(&partition.log(), ask),
+                Some(partition) => look_up(&partition, ask),
                 None => Err(ResponseError::UnknownTopicOrPartition),
             };
             match found {
                 Ok((timestamp, offset, epoch)) => response
                     .with_timestamp(timestamp)
                     .with_offset(offset)
-                    .with_leader_epoch(epoch),
+                    .with_leader_epoch(if version >= EPOCH_SINCE { epoch } else { -1 }),
                 Err(error) => response
                     .with_error_code(error.code())
                     .with_timestamp(-1)
@@ -51,16 +58,22 @@ pub(super) fn list(client: &Client, request: ListOffsetsRequest) -> ListOffsetsR
     ListOffsetsResponse::default().with_topics(topics.collect())
 }
 
-fn look_up(log: &Log, ask: &ListOffsetsPartition) -> Result<(i64, i64, i32), ResponseError> {
-    if let Some(error) = check_epoch(ask.current_leader_epoch, log.leader_epoch()) {
+fn look_up(
+    partition: &Partition,
+    ask: &ListOffsetsPartition,
+) -> Result<(i64, i64, i32), ResponseError> {
+    let (start, end, epoch) = {
+        let log = partition.log();
+        (log.start(), log.end(), log.leader_epoch())
+    };
+    if let Some(error) = check_epoch(ask.current_leader_epoch, epoch) {
         return Err(error);
     }
-    let epoch = log.leader_epoch();
     let found = match ask.timestamp {
-        LATEST => return Ok((-1, log.end(), epoch)),
-        EARLIEST | EARLIEST_LOCAL => return Ok((-1, log.start(), epoch)),
-        MAX_TIMESTAMP => log.latest(),
-        timestamp if timestamp >= 0 => log.find(timestamp),
+        LATEST => return Ok((-1, end, epoch)),
+        EARLIEST | EARLIEST_LOCAL => return Ok((-1, start, epoch)),
+        MAX_TIMESTAMP => partition.latest(),
+        timestamp if timestamp >= 0 => partition.find(timestamp),
         _ => return Err(ResponseError::UnsupportedVersion),
     };
     Ok(found.map_or((-1, -1, -1), |found| (found.timestamp, found.offset, epoch)))
