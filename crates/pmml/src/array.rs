@@ -2,7 +2,6 @@
 
 use crate::Error;
 use crate::document::Element;
-use crate::value::parse_number;
 
 /// The entries of an array: separated by white space, in double quotes if they contain any; a
 /// quote inside is written `\"`.
@@ -50,16 +49,6 @@ pub(crate) fn texts(element: Element<'_>) -> Result<Vec<String>, Error> {
         return Err(element.invalid(format!("n=\"{count}\", but {} entries", entries.len())));
     }
     Ok(entries)
-}
-
-/// The entries of an array of numbers.
-pub(crate) fn numbers(element: Element<'_>) -> Result<Vec<f64>, Error> {
-    texts(element)?
-        .iter()
-        .map(|text| {
-            parse_number(text).ok_or_else(|| element.invalid(format!("`{text}` is no number")))
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -130,9 +130,7 @@ impl Expression {
                 if found.is_missing() {
                     return Ok(*missing);
                 }
-                let equal = found
-                    .compare(*value, &frame.texts)
-                    .is_some_and(|order| order.is_eq());
+                let equal = found.equals(*value, &frame.texts);
                 Ok(Value::Double(f64::from(u8::from(equal))))
             }
             Self::Discretize {
@@ -217,6 +215,16 @@ impl NormContinuous {
             .clamp(1, points.len() - 1);
         let ((x0, y0), (x1, y1)) = (points[end - 1], points[end]);
         Some(y0 + (x - x0) / (x1 - x0) * (y1 - y0))
+    }
+
+    /// A function of which only the inverse is wanted.
+    pub(crate) fn inverse_of(from: Reference, points: Vec<(f64, f64)>) -> Self {
+        Self {
+            from,
+            points,
+            outliers: Beyond::Extrapolates,
+            missing: Value::Missing,
+        }
     }
 
     /// The inverse, as neural networks ask for it: the number that is mapped to `y`.

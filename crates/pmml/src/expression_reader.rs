@@ -86,7 +86,7 @@ impl<'a> Compiler<'a> {
             "Constant" => this.constant(element),
             "FieldRef" => this.field_ref(element, within),
             "NormContinuous" => {
-                let (norm, depth) = this.norm_continuous_within(element, within)?;
+                let (norm, depth) = this.norm_continuous(element, within)?;
                 Ok(Compiled {
                     expression: Expression::NormContinuous(norm),
                     depth,
@@ -174,18 +174,7 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// A `NormContinuous` that reads a field of a model.
-    pub(crate) fn norm_continuous(
-        &mut self,
-        element: Element<'a>,
-        scope: usize,
-    ) -> Result<NormContinuous, Error> {
-        Ok(self
-            .norm_continuous_within(element, Within::Model(scope))?
-            .0)
-    }
-
-    fn norm_continuous_within(
+    fn norm_continuous(
         &mut self,
         element: Element<'a>,
         within: Within<'_, 'a>,
@@ -461,7 +450,7 @@ pub(crate) fn norm_points(element: Element<'_>) -> Result<Vec<(f64, f64)>, Error
             point.required_number("orig")?,
             point.required_number("norm")?,
         );
-        if points.last().is_some_and(|last| !(last.0 < original)) {
+        if points.last().is_some_and(|last| last.0 >= original) || original.is_nan() {
             return Err(point.invalid("`orig` does not ascend"));
         }
         points.push((original, norm));

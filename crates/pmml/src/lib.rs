@@ -32,20 +32,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod aggregate;
 mod array;
 mod category;
 mod compile;
 mod document;
+mod ensemble_forest;
 mod error;
 mod expression;
 mod expression_reader;
 mod flat;
 mod function;
+mod general_regression;
+mod link;
+mod mining;
 mod model;
+mod neural_network;
 mod outcome;
 mod output;
 mod predicate;
 mod program;
+mod regression;
 mod schema;
 mod symbol;
 mod target;

@@ -162,7 +162,7 @@ impl Model {
     ) -> Result<(), ScoreError> {
         prediction.value = None;
         prediction.outputs.clear();
-        let categories = &self.program.categories[self.unit.categories];
+        let categories = &self.program.categories[outcome.categories];
         match self.unit.function {
             MiningFunction::Regression => {
                 prediction.label = None;

@@ -1,3 +1,5 @@
+use crate::value::Precision;
+
 /// What a model, or a segment of one, says about a record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Outcome {
@@ -12,8 +14,10 @@ pub(crate) struct Outcome {
     /// The categories that have a probability, in the order in which the model gives them: of
     /// equally probable ones the first wins.
     pub(crate) order: Vec<u32>,
-    /// The node of a tree, or the segment, that decided.
+    /// The node of a tree that decided.
     pub(crate) entity: Option<u32>,
+    /// The list that the categories are numbers of.
+    pub(crate) categories: usize,
 }
 
 impl Outcome {
@@ -24,6 +28,7 @@ impl Outcome {
         self.probabilities.clear();
         self.order.clear();
         self.entity = None;
+        self.categories = 0;
     }
 
     /// Gives a category a probability, behind those that have one.
@@ -31,6 +36,16 @@ impl Outcome {
         self.order.push(category);
         if let Some(place) = self.probabilities.get_mut(category as usize) {
             *place = probability;
+        }
+    }
+
+    /// Adds to what a category has, behind those that have something.
+    pub(crate) fn count(&mut self, category: u32, amount: f64, precision: Precision) {
+        if !self.order.contains(&category) {
+            self.order.push(category);
+        }
+        if let Some(place) = self.probabilities.get_mut(category as usize) {
+            *place = precision.round(*place + amount);
         }
     }
 
@@ -47,7 +62,7 @@ impl Outcome {
     }
 
     /// Divides the probabilities by their sum, in the order given.
-    pub(crate) fn normalize(&mut self, precision: crate::value::Precision) -> bool {
+    pub(crate) fn normalize(&mut self, precision: Precision) -> bool {
         let mut sum = 0.0;
         for &category in &self.order {
             sum = precision.round(sum + self.probabilities[category as usize]);

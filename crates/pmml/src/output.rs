@@ -7,6 +7,7 @@ use crate::document::Element;
 use crate::expression::Expression;
 use crate::outcome::Outcome;
 use crate::program::{Frame, Program, Slot};
+use crate::schema::DataField;
 use crate::unit::{Class, Context, MiningFunction, Unit};
 use crate::value::Value;
 use crate::{DataType, Error, ScoreError};
@@ -80,7 +81,7 @@ impl<'a> Compiler<'a> {
         match field.attribute("feature").unwrap_or("predictedValue") {
             "predictedValue" => {
                 let data_type = match context.target {
-                    Some(target) => self.data_field(target).map(|data| data.data_type()),
+                    Some(target) => self.data_field(target).map(DataField::data_type),
                     None => None,
                 };
                 Ok((Feature::Predicted, data_type.transpose()?))
@@ -131,12 +132,17 @@ pub(crate) fn give(
             Feature::Predicted => match unit.function {
                 MiningFunction::Regression => unit.target.value(outcome.value),
                 MiningFunction::Classification => {
-                    program.categories[unit.categories].values[outcome.label as usize]
+                    program.categories[outcome.categories].values[outcome.label as usize]
                 }
             },
             Feature::Probability(category) => {
-                let category = category.unwrap_or(outcome.label) as usize;
-                Value::Double(outcome.probabilities.get(category).copied().unwrap_or(0.0))
+                let category = match category {
+                    None => Some(outcome.label),
+                    Some(category) => own_number(unit, program, outcome, *category),
+                };
+                let probability =
+                    category.and_then(|category| outcome.probabilities.get(category as usize));
+                Value::Double(probability.copied().unwrap_or(0.0))
             }
             Feature::Entity => match (&unit.class, outcome.entity) {
                 (Class::Tree(tree), Some(node)) => {
@@ -153,4 +159,20 @@ pub(crate) fn give(
         frame.slots[field.slot.0 as usize] = Some(value);
     }
     Ok(())
+}
+
+/// The number that one of a model's categories has in an outcome, which may be that of a segment
+/// with categories of its own.
+fn own_number(unit: &Unit, program: &Program, outcome: &Outcome, category: u32) -> Option<u32> {
+    if outcome.categories == unit.categories {
+        return Some(category);
+    }
+    let text = program.categories[unit.categories]
+        .texts
+        .get(category as usize)?;
+    let texts = &program.categories[outcome.categories].texts;
+    texts
+        .iter()
+        .position(|other| other == text)
+        .map(|place| place as u32)
 }

@@ -209,9 +209,7 @@ impl Predicate {
                     return Ok(None);
                 }
                 let texts = &frame.texts;
-                let inside = members
-                    .iter()
-                    .any(|member| found.compare(*member, texts).is_some_and(Ordering::is_eq));
+                let inside = members.iter().any(|member| found.equals(*member, texts));
                 Ok(Some(inside == *wanted))
             }
             Self::Compound { operator, parts } => compound(*operator, parts, program, frame),

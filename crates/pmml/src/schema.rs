@@ -150,9 +150,9 @@ enum Invalid {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outliers {
-    AsIs,
-    AsMissing(f64, f64),
-    AsExtreme(f64, f64),
+    Kept,
+    Missing(f64, f64),
+    Bounded(f64, f64),
 }
 
 impl Rule {
@@ -234,7 +234,7 @@ impl Rule {
         let plain = data_type == Some(DataType::Double)
             && listed.is_empty()
             && intervals.is_empty()
-            && outliers == Outliers::AsIs;
+            && outliers == Outliers::Kept;
         Ok(Self {
             name: name.into(),
             data_type,
@@ -342,8 +342,8 @@ impl Rule {
 
     fn bound(&self, value: Value, texts: &mut Texts) -> Result<Value, ScoreError> {
         let (low, high) = match self.outliers {
-            Outliers::AsIs => return Ok(value),
-            Outliers::AsMissing(low, high) | Outliers::AsExtreme(low, high) => (low, high),
+            Outliers::Kept => return Ok(value),
+            Outliers::Missing(low, high) | Outliers::Bounded(low, high) => (low, high),
         };
         let Some(number) = value.number() else {
             return Ok(value);
@@ -356,7 +356,7 @@ impl Rule {
             return Ok(value);
         };
         match (self.outliers, self.data_type) {
-            (Outliers::AsMissing(..), _) => Ok(self.missing.unwrap_or(Value::Missing)),
+            (Outliers::Missing(..), _) => Ok(self.missing.unwrap_or(Value::Missing)),
             (_, Some(data_type)) => Value::Double(bound).cast_or_fail(data_type, texts),
             (_, None) => Ok(Value::Double(bound)),
         }
@@ -371,9 +371,9 @@ enum Status {
 
 fn read_outliers(field: Element<'_>, attribute: &'static str) -> Result<Outliers, Error> {
     let treatment = match field.attribute(attribute) {
-        None | Some("asIs") => return Ok(Outliers::AsIs),
-        Some("asMissingValues") => Outliers::AsMissing,
-        Some("asExtremeValues") => Outliers::AsExtreme,
+        None | Some("asIs") => return Ok(Outliers::Kept),
+        Some("asMissingValues") => Outliers::Missing,
+        Some("asExtremeValues") => Outliers::Bounded,
         Some(_) => return Err(field.refused_value(attribute)),
     };
     match (field.number("lowValue")?, field.number("highValue")?) {

@@ -157,7 +157,7 @@ impl<'a> Compiler<'a> {
                     } else {
                         "recordCount"
                     })?;
-                    if !(value >= 0.0) || by_probability && value > 1.0 {
+                    if value < 0.0 || value.is_nan() || by_probability && value > 1.0 {
                         return Err(entry.invalid("a score distribution below 0 or above 1"));
                     }
                     tree.entries
@@ -262,7 +262,12 @@ impl Tree {
     }
 
     /// Writes down what ending in a node means.
-    fn answer(&self, number: u32, classes: usize, outcome: &mut Outcome) -> Result<(), ScoreError> {
+    pub(crate) fn answer(
+        &self,
+        number: u32,
+        classes: usize,
+        outcome: &mut Outcome,
+    ) -> Result<(), ScoreError> {
         let node = &self.nodes[number as usize];
         match node.score.ok_or_else(|| self.no_score(number))? {
             Score::Number(value) => outcome.value = value,
@@ -278,10 +283,6 @@ impl Tree {
             }
         }
         Ok(())
-    }
-
-    pub(crate) fn distribution(&self, node: u32) -> &[(u32, f64)] {
-        &self.entries[self.nodes[node as usize].distribution.clone()]
     }
 
     fn no_score(&self, number: u32) -> ScoreError {

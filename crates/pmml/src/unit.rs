@@ -3,9 +3,13 @@
 use crate::category::Categories;
 use crate::compile::Compiler;
 use crate::document::Element;
+use crate::general_regression::GeneralRegression;
+use crate::mining::Mining;
+use crate::neural_network::NeuralNetwork;
 use crate::outcome::Outcome;
 use crate::output::{self, OutputField};
 use crate::program::{Frame, Program};
+use crate::regression::Regression;
 use crate::target::Target;
 use crate::tree::Tree;
 use crate::value::Precision;
@@ -15,7 +19,6 @@ use crate::{DataType, Error, OpType, ScoreError};
 #[derive(Debug)]
 pub(crate) struct Unit {
     pub(crate) function: MiningFunction,
-    pub(crate) precision: Precision,
     pub(crate) class: Class,
     pub(crate) target: Target,
     pub(crate) outputs: Vec<OutputField>,
@@ -33,6 +36,10 @@ pub(crate) enum MiningFunction {
 #[derive(Debug)]
 pub(crate) enum Class {
     Tree(Tree),
+    Regression(Regression),
+    General(GeneralRegression),
+    Network(NeuralNetwork),
+    Mining(Mining),
 }
 
 /// What a model knows about itself while it is compiled.
@@ -46,6 +53,8 @@ pub(crate) struct Context<'a> {
     /// The target field, if the schema names one.
     pub(crate) target: Option<&'a str>,
     pub(crate) op_type: Option<OpType>,
+    /// Whether this is the document's model, no segment.
+    pub(crate) top: bool,
 }
 
 /// Where a model stands in the document.
@@ -127,6 +136,7 @@ impl<'a> Compiler<'a> {
             categories,
             target,
             op_type,
+            top: standing == Standing::Top,
         };
         let target = self.with_categories(context, |this, list| {
             Target::read(
@@ -143,14 +153,28 @@ impl<'a> Compiler<'a> {
                 let mut tree = self.with_categories(context, |this, list| {
                     this.tree(element, scope, precision, list)
                 })?;
-                tree.flatten(self);
+                // Segments are flattened by the ensemble: together, if it can.
+                if standing == Standing::Top {
+                    tree.flatten(self);
+                }
                 Class::Tree(tree)
             }
+            "RegressionModel" => Class::Regression(
+                self.with_categories(context, |this, list| this.regression(context, list))?,
+            ),
+            "GeneralRegressionModel" => {
+                Class::General(self.with_categories(context, |this, list| {
+                    this.general_regression(context, list)
+                })?)
+            }
+            "NeuralNetwork" => Class::Network(
+                self.with_categories(context, |this, list| this.neural_network(context, list))?,
+            ),
+            "MiningModel" => Class::Mining(self.mining(context)?),
             _ => return Err(element.refused()),
         };
         let mut unit = Unit {
             function,
-            precision,
             class,
             target,
             outputs: Vec::new(),
@@ -240,14 +264,28 @@ impl Unit {
     ) -> Result<Outcome, ScoreError> {
         let mut outcome = frame.outcome();
         let classes = program.categories[self.categories].len();
+        outcome.categories = self.categories;
+        let is_final = |()| false;
         let evaluated = match &self.class {
-            Class::Tree(tree) => tree.evaluate(program, frame, classes, &mut outcome),
+            Class::Tree(tree) => tree
+                .evaluate(program, frame, classes, &mut outcome)
+                .map(is_final),
+            Class::Regression(regression) => regression
+                .evaluate(program, frame, classes, &mut outcome)
+                .map(is_final),
+            Class::General(general) => general
+                .evaluate(program, frame, classes, &mut outcome)
+                .map(is_final),
+            Class::Network(network) => network
+                .evaluate(program, frame, classes, &mut outcome)
+                .map(is_final),
+            Class::Mining(mining) => mining.evaluate(program, frame, classes, &mut outcome),
         };
-        let settled = evaluated.and_then(|()| match self.function {
-            MiningFunction::Regression => self.target.regression(&mut outcome),
-            MiningFunction::Classification => {
-                self.target.classification(classes, &mut outcome);
+        let settled = evaluated.and_then(|is_final| {
+            if is_final {
                 Ok(())
+            } else {
+                self.settle(classes, &mut outcome)
             }
         });
         match settled {
@@ -255,6 +293,17 @@ impl Unit {
             Err(error) => {
                 frame.recycle(outcome);
                 Err(error)
+            }
+        }
+    }
+
+    /// Applies the targets to what the model itself says.
+    pub(crate) fn settle(&self, classes: usize, outcome: &mut Outcome) -> Result<(), ScoreError> {
+        match self.function {
+            MiningFunction::Regression => self.target.regression(outcome),
+            MiningFunction::Classification => {
+                self.target.classification(classes, outcome);
+                Ok(())
             }
         }
     }

@@ -37,10 +37,6 @@ impl DataType {
             Some(_) => Err(element.refused_value("dataType")),
         }
     }
-
-    pub(crate) fn is_number(self) -> bool {
-        matches!(self, Self::Integer | Self::Float | Self::Double)
-    }
 }
 
 impl fmt::Display for DataType {
@@ -156,6 +152,11 @@ impl Value {
             Self::Boolean(value) => value.to_string(),
             Self::Text(symbol) => texts.text(symbol).to_owned(),
         }
+    }
+
+    /// Whether two values are equal; a missing one equals none.
+    pub(crate) fn equals(self, other: Self, texts: &Texts) -> bool {
+        self.compare(other, texts).is_some_and(Ordering::is_eq)
     }
 
     /// The order of two values. Numbers compare as numbers, text with anything else as what the
