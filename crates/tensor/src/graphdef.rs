@@ -1,18 +1,27 @@
 //! Frozen TensorFlow graphs: `tensorflow/core/framework/graph.proto`.
 
+mod attributes;
+mod constants;
 mod operators;
+mod wiring;
 
 use crate::plan::{Draft, load};
 use crate::shield::shield;
-use crate::{Error, Options, Role};
+use crate::{Error, Options};
+use constants::Constants;
+use operators::Operation;
 use prost::Message;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use tract_tensorflow::tfpb::tensorflow::{GraphDef, NodeDef};
-use tract_tensorflow::tract_hir::internal::OutletId;
+use tract_tensorflow::tract_hir::internal::{
+    GenericFactoid, InferenceFact, InferenceModel, OutletId, ShapeFactoid, SpecialOps, TVec,
+    Tensor as Value, ToDim, TractResult, expand,
+};
+use tract_tensorflow::tract_hir::ops::{array, konst};
+use wiring::{Id, Part, Slot, Wiring};
 
-const FORMAT: &str = "TensorFlow GraphDef";
-
-/// Nodes of a graph at most: the runtime's passes take time in the square of it.
+/// Nodes of a graph, at most: the runtime's passes take time in the square of it.
 const MOST_NODES: usize = 20_000;
 
 /// Decodes a graph, chooses its inputs and outputs, and checks what they depend on.
@@ -32,319 +41,208 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
         });
     }
     let wiring = Wiring::of(&graph.node)?;
+    if graph.versions.is_none()
+        && options.outputs.is_empty()
+        && let Some(name) = wiring.unused_constant()
+    {
+        // The versions are the file's last field, and some tools leave them out. A file that was
+        // cut between two nodes is a graph, too, but not the one that was meant.
+        return Err(malformed(format!(
+            "it seems to be cut off, nobody takes `{name}`"
+        )));
+    }
     let outputs = wiring.outputs(&options.outputs)?;
-    let choice = wiring.select(&outputs, &options.inputs)?;
-    draft(&graph.node, &wiring, &choice, &outputs)
+    let part = wiring.part(&outputs, &options.inputs)?;
+    Importer::new(&wiring, &part)?.draft(&outputs)
 }
 
 fn malformed(reason: String) -> Error {
     Error::Malformed {
-        format: FORMAT,
+        format: "TensorFlow GraphDef",
         reason,
     }
 }
 
-/// A node's output, as the inputs of others name it: `node`, or `node:1` beyond the first.
-type Slot = (usize, usize);
-
-/// Who consumes what.
-struct Wiring<'a> {
-    nodes: &'a [NodeDef],
-    ids: HashMap<&'a str, usize>,
-    /// Of each node, the outputs it takes.
-    sources: Vec<Vec<Slot>>,
-    /// Whether a node takes any of a node's outputs.
-    consumed: Vec<bool>,
-    /// Whether a node waits for it, by a control edge.
-    awaited: Vec<bool>,
+/// The part of a graph that is run, on its way to the runtime's graph.
+struct Importer<'a> {
+    wiring: &'a Wiring<'a>,
+    part: &'a Part,
+    constants: HashMap<Id, Arc<Value>>,
+    sources: HashMap<Id, InferenceFact>,
+    operations: HashMap<Id, Operation>,
 }
 
-/// The part of a graph that is run.
-struct Choice {
-    /// The nodes that are fed.
-    inputs: Vec<usize>,
-    /// Every node that the outputs depend on, in the order of the file.
-    nodes: BTreeSet<usize>,
-}
-
-impl<'a> Wiring<'a> {
-    fn of(nodes: &'a [NodeDef]) -> Result<Wiring<'a>, Error> {
-        let mut ids = HashMap::with_capacity(nodes.len());
-        for (id, node) in nodes.iter().enumerate() {
-            if !is_name(&node.name) || !is_name(&node.op) {
-                return Err(malformed(format!(
-                    "node {id} has no valid name and operator"
-                )));
-            }
-            if ids.insert(node.name.as_str(), id).is_some() {
-                return Err(malformed(format!("two nodes are called `{}`", node.name)));
-            }
-        }
-        let mut wiring = Wiring {
-            nodes,
-            ids,
-            sources: vec![Vec::new(); nodes.len()],
-            consumed: vec![false; nodes.len()],
-            awaited: vec![false; nodes.len()],
+impl<'a> Importer<'a> {
+    /// Looks at every node, and names everything that is unsupported about them.
+    fn new(wiring: &'a Wiring<'a>, part: &'a Part) -> Result<Importer<'a>, Error> {
+        let mut importer = Importer {
+            wiring,
+            part,
+            constants: HashMap::new(),
+            sources: HashMap::new(),
+            operations: HashMap::new(),
         };
-        for (id, node) in nodes.iter().enumerate() {
-            for input in &node.input {
-                let (name, awaited) = match input.strip_prefix('^') {
-                    Some(name) => (name, true),
-                    None => (input.as_str(), false),
-                };
-                let Some((source, slot)) = wiring.slot(name) else {
-                    return Err(malformed(format!(
-                        "node `{}` takes its input from `{input}`, which is not there",
-                        node.name
-                    )));
-                };
-                let marks = if awaited {
-                    &mut wiring.awaited
-                } else {
-                    &mut wiring.consumed
-                };
-                if let Some(mark) = marks.get_mut(source) {
-                    *mark = true;
-                }
-                if let (false, Some(sources)) = (awaited, wiring.sources.get_mut(id)) {
-                    sources.push((source, slot));
-                }
-            }
-        }
-        Ok(wiring)
-    }
-
-    /// The output that `name` names: `node` or `node:slot`.
-    fn slot(&self, name: &str) -> Option<Slot> {
-        let (name, slot) = match name.rsplit_once(':') {
-            Some((name, slot)) => (name, slot.parse().ok()?),
-            None => (name, 0),
-        };
-        // No operator has more outputs than a node may have inputs; the runtime makes room for all.
-        (slot < 256).then_some(())?;
-        Some((*self.ids.get(name)?, slot))
-    }
-
-    fn node(&self, id: usize) -> Option<&'a NodeDef> {
-        self.nodes.get(id)
-    }
-
-    fn name(&self, id: usize) -> String {
-        self.node(id)
-            .map(|node| node.name.clone())
-            .unwrap_or_default()
-    }
-
-    /// The outputs that were asked for, or the one that the graph was made for.
-    fn outputs(&self, names: &[String]) -> Result<Vec<(String, Slot)>, Error> {
-        if names.is_empty() {
-            let candidates = self.results();
-            return match candidates.as_slice() {
-                [one] => Ok(vec![(self.name(*one), (*one, 0))]),
-                _ => Err(Error::Ambiguous {
-                    role: Role::Output,
-                    candidates: candidates.iter().map(|id| self.name(*id)).collect(),
-                }),
+        let mut constants = Constants::default();
+        let mut unsupported = BTreeSet::new();
+        for id in &part.nodes {
+            let Some(node) = wiring.node(*id) else {
+                continue;
             };
+            if let Err(reason) = importer.look_at(*id, node, &mut constants) {
+                unsupported.insert(reason);
+            }
         }
-        names
-            .iter()
-            .map(|name| match self.slot(name) {
-                Some(slot) => Ok((name.clone(), slot)),
-                None => Err(Error::UnknownPort {
-                    role: Role::Output,
-                    name: name.clone(),
-                    candidates: self.results().into_iter().map(|id| self.name(id)).collect(),
-                }),
-            })
-            .collect()
+        if unsupported.is_empty() {
+            return Ok(importer);
+        }
+        Err(Error::Unsupported {
+            operators: unsupported.into_iter().collect(),
+        })
     }
 
-    /// The nodes that depend on a placeholder and that no other consumes, other than those that
-    /// only have an effect.
-    fn results(&self) -> Vec<usize> {
-        let fed = self.fed();
-        let unconsumed = |id: &usize| {
-            fed.get(*id) == Some(&true)
-                && self.consumed.get(*id) == Some(&false)
-                && self
-                    .node(*id)
-                    .is_some_and(|node| !operators::is_effect(&node.op) && !is_input(node))
-        };
-        let unawaited = |id: &usize| unconsumed(id) && self.awaited.get(*id) == Some(&false);
-        let results: Vec<usize> = (0..self.nodes.len()).filter(unawaited).collect();
-        if results.is_empty() {
-            (0..self.nodes.len()).filter(unconsumed).collect()
-        } else {
-            results
+    fn look_at(&mut self, id: Id, node: &NodeDef, constants: &mut Constants) -> Result<(), String> {
+        if self.part.inputs.contains(&id) {
+            let fact = source(node).map_err(|what| format!("{} {what}", node.op))?;
+            self.sources.insert(id, fact);
+        } else if node.op == "Const" {
+            let value = constants
+                .read(node)
+                .map_err(|what| format!("{} {what}", node.op))?;
+            self.constants.insert(id, Arc::new(value));
+        } else if !operators::is_alias(&node.op) {
+            let sources = self.wiring.sources(id);
+            let constant = |input: usize| {
+                let (source, _) = self.resolve(*sources.get(input)?);
+                self.constants.get(&source).cloned()
+            };
+            let operation = operators::operation(node, sources.len(), &constant)?;
+            self.operations.insert(id, operation);
         }
+        Ok(())
     }
 
-    /// Of each node, whether it depends on a placeholder.
-    fn fed(&self) -> Vec<bool> {
-        let mut consumers = vec![Vec::new(); self.nodes.len()];
-        for (id, sources) in self.sources.iter().enumerate() {
-            for (source, _) in sources {
-                if let Some(consumers) = consumers.get_mut(*source) {
-                    consumers.push(id);
+    /// The output that is meant: what only hands on its input stands for that input.
+    fn resolve(&self, mut slot: Slot) -> Slot {
+        // The part has no cycles, so that this comes to an end.
+        while let Some(node) = self.wiring.node(slot.0) {
+            if self.part.inputs.contains(&slot.0) || !operators::is_alias(&node.op) {
+                break;
+            }
+            match self.wiring.sources(slot.0).get(slot.1) {
+                Some(source) => slot = *source,
+                None => break,
+            }
+        }
+        slot
+    }
+
+    fn draft(mut self, outputs: &[(String, Slot)]) -> Result<Draft, Error> {
+        let model = shield(|| self.model(outputs)).map_err(|reason| Error::Load { reason })??;
+        Ok(Draft {
+            model,
+            inputs: self.wiring.names(&self.part.inputs),
+            outputs: outputs.iter().map(|(name, _)| name.clone()).collect(),
+        })
+    }
+
+    fn model(&mut self, outputs: &[(String, Slot)]) -> Result<InferenceModel, Error> {
+        let mut model = InferenceModel::default();
+        let mut outlets: HashMap<Slot, OutletId> = HashMap::new();
+        for id in &self.part.nodes {
+            let Some(node) = self.wiring.node(*id) else {
+                continue;
+            };
+            let wires = if let Some(fact) = self.sources.remove(id) {
+                model
+                    .add_source(&node.name, fact)
+                    .map(|outlet| [outlet].into_iter().collect())
+            } else if let Some(value) = self.constants.remove(id) {
+                konst::Const::new(value)
+                    .and_then(|constant| model.wire_node(&node.name, constant, &[]))
+            } else if let Some(operation) = self.operations.remove(id) {
+                let mut wires = Vec::new();
+                for source in self.wiring.sources(*id) {
+                    wires.push(self.outlet(&outlets, *source)?);
                 }
+                wire(&mut model, &node.name, operation, &wires)
+            } else {
+                continue;
+            };
+            for (slot, wire) in wires.map_err(|cause| load(&cause))?.into_iter().enumerate() {
+                outlets.insert((*id, slot), wire);
             }
         }
-        let mut fed = vec![false; self.nodes.len()];
-        let mut open: Vec<usize> = self
-            .nodes
+        let inputs = self
+            .part
+            .inputs
             .iter()
-            .enumerate()
-            .filter(|(_, n)| is_input(n))
-            .map(|(id, _)| id)
-            .collect();
-        while let Some(id) = open.pop() {
-            if let Some(mark @ false) = fed.get_mut(id) {
-                *mark = true;
-                open.extend(consumers.get(id).into_iter().flatten());
-            }
-        }
-        fed
+            .map(|id| self.outlet(&outlets, (*id, 0)));
+        let inputs = inputs.collect::<Result<Vec<OutletId>, Error>>()?;
+        let results = outputs.iter().map(|(_, slot)| self.outlet(&outlets, *slot));
+        let results = results.collect::<Result<Vec<OutletId>, Error>>()?;
+        model
+            .set_input_outlets(&inputs)
+            .map_err(|cause| load(&cause))?;
+        model
+            .select_output_outlets(&results)
+            .map_err(|cause| load(&cause))?;
+        Ok(model)
     }
 
-    /// What the outputs depend on, down to the inputs.
-    fn select(&self, outputs: &[(String, Slot)], names: &[String]) -> Result<Choice, Error> {
-        let mut named = Vec::with_capacity(names.len());
-        for name in names {
-            match self.slot(name) {
-                Some((id, 0)) if self.node(id).is_some_and(is_input) => named.push(id),
-                _ => {
-                    let all = self.nodes.iter().filter(|node| is_input(node));
-                    return Err(Error::UnknownPort {
-                        role: Role::Input,
-                        name: name.clone(),
-                        candidates: all.map(|node| node.name.clone()).collect(),
-                    });
-                }
-            }
-        }
-        let mut nodes = BTreeSet::new();
-        let mut open: Vec<usize> = outputs.iter().map(|(_, (id, _))| *id).collect();
-        while let Some(id) = open.pop() {
-            if nodes.insert(id) && !named.contains(&id) {
-                open.extend(
-                    self.sources
-                        .get(id)
-                        .into_iter()
-                        .flatten()
-                        .map(|(source, _)| source),
-                );
-            }
-        }
-        let needed: Vec<usize> = nodes
-            .iter()
-            .copied()
-            .filter(|id| self.node(*id).is_some_and(|node| node.op == PLACEHOLDER))
-            .collect();
-        if names.is_empty() {
-            if needed.is_empty() {
-                return Err(Error::Ambiguous {
-                    role: Role::Input,
-                    candidates: Vec::new(),
-                });
-            }
-            return Ok(Choice {
-                inputs: needed,
-                nodes,
-            });
-        }
-        let missing: Vec<String> = needed
-            .iter()
-            .filter(|id| !named.contains(id))
-            .map(|id| self.name(*id))
-            .collect();
-        if !missing.is_empty() {
-            return Err(Error::Unbound { names: missing });
-        }
-        nodes.extend(&named);
-        Ok(Choice {
-            inputs: named,
-            nodes,
+    fn outlet(&self, outlets: &HashMap<Slot, OutletId>, slot: Slot) -> Result<OutletId, Error> {
+        outlets.get(&self.resolve(slot)).copied().ok_or_else(|| {
+            let name = self.wiring.names(&[slot.0]).concat();
+            malformed(format!("node `{name}` has no output {}", slot.1))
         })
     }
 }
 
-const PLACEHOLDER: &str = "Placeholder";
-
-/// Whether a node can be fed. One with a default is, if it is asked for.
-fn is_input(node: &NodeDef) -> bool {
-    node.op == PLACEHOLDER || node.op == "PlaceholderWithDefault"
-}
-
-/// `[A-Za-z0-9.>_][A-Za-z0-9_./>-]*`, as TensorFlow's own validation has it.
-fn is_name(name: &str) -> bool {
-    let inner =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '>' | '-' | '\\');
-    name.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '>' | '_'))
-        && name.chars().all(inner)
-}
-
-/// The chosen part as the runtime's graph.
-fn draft(
-    nodes: &[NodeDef],
-    wiring: &Wiring<'_>,
-    choice: &Choice,
-    outputs: &[(String, Slot)],
-) -> Result<Draft, Error> {
-    let mut part = GraphDef::default();
-    let mut unsupported = BTreeSet::new();
-    for (id, node) in nodes
+/// The type of a node that is fed: what is not known of its shape is found out later.
+fn source(node: &NodeDef) -> Result<InferenceFact, String> {
+    let datum = attributes::datum(node, "dtype")?;
+    let fact = InferenceFact::dt(datum);
+    let shape = match attributes::shape(node, "shape") {
+        Some(shape) if !shape.unknown_rank => shape,
+        _ => return Ok(fact),
+    };
+    let axis = |size: i64| match size {
+        -1 => Ok(GenericFactoid::Any),
+        0.. => Ok(GenericFactoid::Only(size.to_dim())),
+        _ => Err("of negative length".to_owned()),
+    };
+    let axes = shape
+        .dim
         .iter()
-        .enumerate()
-        .filter(|(id, _)| choice.nodes.contains(id))
-    {
-        let mut node = node.clone();
-        node.input.retain(|input| !input.starts_with('^'));
-        if choice.inputs.contains(&id) {
-            PLACEHOLDER.clone_into(&mut node.op);
-            node.input.clear();
-        }
-        if let Err(reason) = operators::check(&node) {
-            unsupported.insert(reason);
-        }
-        part.node.push(node);
-    }
-    if !unsupported.is_empty() {
-        return Err(Error::Unsupported {
-            operators: unsupported.into_iter().collect(),
-        });
-    }
+        .map(|dim| axis(dim.size))
+        .collect::<Result<TVec<_>, String>>()?;
+    Ok(fact.with_shape(ShapeFactoid::closed(axes)))
+}
 
-    let model = shield(|| {
-        let mut model = operators::runtime()
-            .parse_graph(&part)
-            .map_err(|cause| load(&cause))?
-            .0;
-        let outlet = |name: &str, slot: usize| {
-            let node = model.node_by_name(name).map_err(|cause| load(&cause))?;
-            if slot < node.outputs.len() {
-                return Ok(OutletId::new(node.id, slot));
+fn wire(
+    model: &mut InferenceModel,
+    name: &str,
+    operation: Operation,
+    inputs: &[OutletId],
+) -> TractResult<TVec<OutletId>> {
+    match operation {
+        Operation::Apply(taken, operator) => {
+            model.wire_node(name, operator, inputs.get(..taken).unwrap_or(inputs))
+        }
+        Operation::Chain(first, second) => {
+            let wires = model.wire_node(
+                format!("{name}.0"),
+                first,
+                inputs.get(..1).unwrap_or(inputs),
+            )?;
+            model.wire_node(name, second, &wires)
+        }
+        Operation::Pack(axis) => {
+            let mut wires = Vec::with_capacity(inputs.len());
+            for (position, input) in inputs.iter().enumerate() {
+                let axis = expand(array::AddDims::new(vec![axis]));
+                wires.extend(model.wire_node(format!("{name}.{position}"), axis, &[*input])?);
             }
-            Err(malformed(format!("node `{name}` has no output {slot}")))
-        };
-        let fed = choice.inputs.iter().map(|id| outlet(&wiring.name(*id), 0));
-        let fed = fed.collect::<Result<Vec<OutletId>, Error>>()?;
-        let asked = outputs
-            .iter()
-            .map(|(_, (id, slot))| outlet(&wiring.name(*id), *slot));
-        let asked = asked.collect::<Result<Vec<OutletId>, Error>>()?;
-        model
-            .set_input_outlets(&fed)
-            .map_err(|cause| load(&cause))?;
-        model
-            .select_output_outlets(&asked)
-            .map_err(|cause| load(&cause))?;
-        Ok(model)
-    });
-    Ok(Draft {
-        model: model.map_err(|reason| Error::Load { reason })??,
-        inputs: choice.inputs.iter().map(|id| wiring.name(*id)).collect(),
-        outputs: outputs.iter().map(|(name, _)| name.clone()).collect(),
-    })
+            model.wire_node(name, expand(array::Concat::new(axis as i64)), &wires)
+        }
+    }
 }

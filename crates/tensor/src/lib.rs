@@ -27,7 +27,10 @@
 //! # }
 //! ```
 
+mod bounded;
 mod error;
+mod extremes;
+mod functions;
 mod graph;
 mod graphdef;
 mod onnx;

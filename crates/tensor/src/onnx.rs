@@ -1,39 +1,160 @@
 //! ONNX files: `onnx/onnx.proto`.
 
+mod operators;
+mod scaler;
+mod values;
+
 use crate::plan::{Draft, load};
 use crate::shield::shield;
 use crate::{Error, Options};
 use prost::Message;
-use tract_onnx::pb::ModelProto;
+use std::collections::{BTreeSet, HashSet};
+use tract_onnx::pb::tensor_proto::DataLocation;
+use tract_onnx::pb::type_proto::Value;
+use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
+use values::Values;
 
-const FORMAT: &str = "ONNX ModelProto";
+/// Nodes and initializers of a graph, at most: the runtime's passes take time in the square of it.
+const MOST_NODES: usize = 20_000;
 
 /// Decodes a graph, chooses its inputs and outputs, and checks what they depend on.
 pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
-    let _ = options;
     if bytes.is_empty() {
         return Err(Error::Empty);
     }
-    let file = ModelProto::decode(bytes).map_err(|cause| Error::Malformed {
-        format: FORMAT,
-        reason: cause.to_string(),
-    })?;
-    let graph = file.graph.as_ref().ok_or(Error::Empty)?;
-    let parsed = shield(|| tract_onnx::onnx().parse(&file, None));
-    let model = parsed
-        .map_err(|reason| Error::Load { reason })?
-        .map_err(|cause| load(&cause))?
-        .model;
-    let named =
-        |outlet: &tract_onnx::tract_hir::internal::OutletId| model.node(outlet.node).name.clone();
-    let inputs = model.inputs.iter().map(named).collect();
-    let outputs = graph
-        .output
-        .iter()
-        .map(|output| output.name.clone())
-        .collect();
+    let mut file = ModelProto::decode(bytes).map_err(|cause| malformed(cause.to_string()))?;
+    let graph = file.graph.take().ok_or(Error::Empty)?;
+    if graph.node.is_empty() {
+        return Err(Error::Empty);
+    }
+    let size = graph.node.len().saturating_add(graph.initializer.len());
+    if size > MOST_NODES {
+        let (found, limit) = (size as u64, MOST_NODES as u64);
+        return Err(Error::TooLarge {
+            what: "nodes and initializers",
+            found,
+            limit,
+        });
+    }
+    if file.opset_import.is_empty() {
+        return Err(malformed("it names no operator set".to_owned()));
+    }
+    let values = Values::of(&graph)?;
+    let outputs = values.outputs(&options.outputs)?;
+    let needed = values.needed(&outputs);
+    let inputs = values.inputs(&needed, &options.inputs)?;
+    let part = part(&graph, &values, &needed, &inputs, &outputs)?;
+    let file = ModelProto {
+        graph: Some(part),
+        functions: Vec::new(),
+        ..file
+    };
+    draft(&file, inputs, outputs)
+}
+
+fn malformed(reason: String) -> Error {
+    Error::Malformed {
+        format: "ONNX ModelProto",
+        reason,
+    }
+}
+
+/// The part of a graph that is run, as far as it is supported, in the operators of the runtime.
+fn part(
+    graph: &GraphProto,
+    values: &Values<'_>,
+    needed: &HashSet<&str>,
+    inputs: &[String],
+    outputs: &[String],
+) -> Result<GraphProto, Error> {
+    let mut part = GraphProto {
+        name: graph.name.clone(),
+        ..GraphProto::default()
+    };
+    let mut unsupported = BTreeSet::new();
+    for node in &graph.node {
+        if !node
+            .output
+            .iter()
+            .any(|output| needed.contains(output.as_str()))
+        {
+            continue;
+        }
+        if let Err(reason) = operators::check(node) {
+            unsupported.insert(reason);
+        } else if scaler::is_scaler(node) {
+            part.node.extend(scaler::rewritten(node));
+        } else if !operators::is_dictionary(node) {
+            part.node.push(node.clone());
+        }
+    }
+    for node in &mut part.node {
+        for input in &mut node.input {
+            *input = values.resolve(input).to_owned();
+        }
+    }
+    for tensor in &graph.initializer {
+        if needed.contains(tensor.name.as_str()) && !inputs.contains(&tensor.name) {
+            if tensor.data_location == Some(DataLocation::External as i32) {
+                unsupported.insert("external data".to_owned());
+            }
+            part.initializer.push(tensor.clone());
+        }
+    }
+    if !unsupported.is_empty() {
+        return Err(Error::Unsupported {
+            operators: unsupported.into_iter().collect(),
+        });
+    }
+    for name in inputs {
+        let input = graph
+            .input
+            .iter()
+            .find(|input| input.name == *name)
+            .cloned();
+        part.input.push(input.map(opened).unwrap_or_default());
+    }
+    for name in outputs {
+        let name = values.resolve(name).to_owned();
+        part.output.push(ValueInfoProto {
+            name,
+            ..ValueInfoProto::default()
+        });
+    }
+    Ok(part)
+}
+
+/// An input with its lengths known or not: names of unknown lengths only say which are equal, and
+/// the runtime takes them for formulas.
+fn opened(mut input: ValueInfoProto) -> ValueInfoProto {
+    use tract_onnx::pb::tensor_shape_proto::dimension::Value as Length;
+
+    let tensor = input.r#type.as_mut().and_then(|kind| kind.value.as_mut());
+    if let Some(Value::TensorType(tensor)) = tensor {
+        for axis in tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim) {
+            if !matches!(axis.value, Some(Length::DimValue(1..))) {
+                axis.value = None;
+            }
+        }
+    }
+    input
+}
+
+fn draft(file: &ModelProto, inputs: Vec<String>, outputs: Vec<String>) -> Result<Draft, Error> {
+    let parsed = shield(|| {
+        operators::runtime()
+            .parse(file, None)
+            .map_err(|cause| load(&cause))
+    });
+    let parsed = parsed.map_err(|reason| Error::Load { reason })??;
+    if !parsed.unresolved_inputs.is_empty() || parsed.model.inputs.len() != inputs.len() {
+        return Err(malformed(format!(
+            "values without a source: {:?}",
+            parsed.unresolved_inputs
+        )));
+    }
     Ok(Draft {
-        model,
+        model: parsed.model,
         inputs,
         outputs,
     })

@@ -1,5 +1,6 @@
 //! What all formats share: from a graph with named inputs and outputs to an optimized plan.
 
+use crate::bounded::bound;
 use crate::shield::shield;
 use crate::tensor::Port;
 use crate::values::element;
@@ -11,7 +12,7 @@ use tract_onnx::tract_hir::internal::{
 };
 
 /// The longest value, in elements, that a graph may compute for a batch of one.
-const LONGEST_VALUE: u64 = 1 << 26;
+pub(crate) const LONGEST_VALUE: u64 = 1 << 26;
 
 /// A checked graph of some format, with its inputs and outputs chosen.
 pub(crate) struct Draft {
@@ -33,7 +34,8 @@ pub(crate) struct Plan {
 
 impl Draft {
     /// Types and optimizes the graph, for any batch where that works, else for a batch of one.
-    pub(crate) fn plan(self) -> Result<Plan, Error> {
+    pub(crate) fn plan(mut self) -> Result<Plan, Error> {
+        bound(&mut self.model);
         let symbol = self.model.symbols.sym("batch");
         let any = shield(|| self.compile(&symbol.to_dim()));
         match any {

@@ -1,0 +1,173 @@
+//! Functions of one number that the runtime's own kernels do not compute faithfully: those clamp
+//! their argument, so that NaN becomes a number, and `Sigmoid` never goes below 4.5e-7.
+
+use tract_onnx::tract_hir::internal::{
+    Datum, DatumType, ElementWiseIntoHir, ElementWiseMiniOp, InferenceOp, Tensor as Value,
+    TractResult, bail,
+};
+use tract_onnx::tract_hir::tract_core::ops::element_wise::ElementWiseOp;
+
+/// A function, applied to each element. NaN stays NaN.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Function {
+    /// The error function; of 32-bit numbers only.
+    Erf,
+    /// One minus the error function; of 32-bit numbers only.
+    Erfc,
+    /// `x` where it is above zero, else `x` times this.
+    LeakyRelu(f32),
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `ln(1 + exp(x))`, without overflow.
+    Softplus,
+    /// The hyperbolic tangent.
+    Tanh,
+}
+
+// The factor of `LeakyRelu` comes out of a file; a NaN there makes a function unequal to itself,
+// which only keeps the runtime from merging two nodes.
+impl Eq for Function {}
+
+impl Function {
+    pub(crate) fn operator(self) -> Box<dyn InferenceOp> {
+        ElementWiseOp(Box::new(self), None).into_hir()
+    }
+
+    fn single(self, values: &mut [f32]) -> TractResult<()> {
+        match self {
+            Function::Erf => each(values, erf),
+            Function::Erfc => each(values, |x| 1.0 - erf(x)),
+            Function::LeakyRelu(slope) => {
+                each(values, |x| if x < 0.0 { x * slope } else { x });
+            }
+            Function::Relu => each(values, |x| if x < 0.0 { 0.0 } else { x }),
+            Function::Relu6 => each(values, |x| x.clamp(0.0, 6.0)),
+            Function::Sigmoid => each(values, |x| 1.0 / (1.0 + (-x).exp())),
+            Function::Softplus => {
+                each(values, |x| {
+                    if x < 0.0 {
+                        x.exp().ln_1p()
+                    } else {
+                        x + (-x).exp().ln_1p()
+                    }
+                });
+            }
+            Function::Tanh => each(values, f32::tanh),
+        }
+        Ok(())
+    }
+
+    fn double(self, values: &mut [f64]) -> TractResult<()> {
+        match self {
+            Function::Erf | Function::Erfc => bail!("the error function of 64-bit numbers"),
+            Function::LeakyRelu(slope) => {
+                each(values, |x| if x < 0.0 { x * f64::from(slope) } else { x });
+            }
+            Function::Relu => each(values, |x| if x < 0.0 { 0.0 } else { x }),
+            Function::Relu6 => each(values, |x| x.clamp(0.0, 6.0)),
+            Function::Sigmoid => each(values, |x| 1.0 / (1.0 + (-x).exp())),
+            Function::Softplus => {
+                each(values, |x| {
+                    if x < 0.0 {
+                        x.exp().ln_1p()
+                    } else {
+                        x + (-x).exp().ln_1p()
+                    }
+                });
+            }
+            Function::Tanh => each(values, f64::tanh),
+        }
+        Ok(())
+    }
+}
+
+fn each<T: Copy>(values: &mut [T], function: impl Fn(T) -> T) {
+    for value in values {
+        *value = function(*value);
+    }
+}
+
+impl ElementWiseMiniOp for Function {
+    fn name(&self) -> String {
+        format!("{self:?}")
+    }
+
+    fn eval_in_place(&self, value: &mut Value, _: Option<DatumType>) -> TractResult<()> {
+        if value.datum_type() == f64::datum_type() {
+            self.double(value.try_as_plain_ram_mut()?.as_slice_mut::<f64>()?)
+        } else {
+            self.single(value.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?)
+        }
+    }
+}
+
+/// The error function, by formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical
+/// Functions: to 1.5e-7, which is what a 32-bit number holds of a value near one.
+fn erf(x: f32) -> f32 {
+    let size = f64::from(x.abs());
+    let t = 1.0 / (1.0 + 0.327_591_1 * size);
+    let factors = [
+        1.061_405_429,
+        -1.453_152_027,
+        1.421_413_741,
+        -0.284_496_736,
+        0.254_829_592,
+    ];
+    let polynomial = factors.iter().fold(0.0, |sum, factor| (sum + factor) * t);
+    let value = 1.0 - polynomial * (-size * size).exp();
+    (value as f32).copysign(x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Function;
+
+    fn at(function: Function, x: f32) -> f32 {
+        let mut values = [x];
+        function.single(&mut values).unwrap();
+        values[0]
+    }
+
+    #[test]
+    fn nan_stays_nan() {
+        let all = [
+            Function::Erf,
+            Function::Erfc,
+            Function::LeakyRelu(0.1),
+            Function::Relu,
+            Function::Relu6,
+            Function::Sigmoid,
+            Function::Softplus,
+            Function::Tanh,
+        ];
+        for function in all {
+            assert!(at(function, f32::NAN).is_nan(), "{function:?}");
+        }
+    }
+
+    #[test]
+    fn far_arguments_reach_the_limits() {
+        assert_eq!(at(Function::Sigmoid, -200.0), 0.0);
+        assert_eq!(at(Function::Sigmoid, 200.0), 1.0);
+        assert_eq!(at(Function::Softplus, 200.0), 200.0);
+        assert_eq!(at(Function::Softplus, -200.0), 0.0);
+        assert_eq!(at(Function::Erf, -20.0), -1.0);
+        assert_eq!(at(Function::Erfc, 20.0), 0.0);
+    }
+
+    /// Values of Abramowitz and Stegun, table 7.1.
+    #[test]
+    fn error_function_is_that_of_the_tables() {
+        for (x, expected) in [(0.5, 0.520_499_9), (1.0, 0.842_700_8), (2.0, 0.995_322_3)] {
+            assert!((at(Function::Erf, x) - expected).abs() < 3e-7, "{x}");
+            assert!(
+                (at(Function::Erfc, -x) - (1.0 + expected)).abs() < 3e-7,
+                "{x}"
+            );
+        }
+    }
+}
