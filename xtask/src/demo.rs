@@ -12,15 +12,17 @@ use signal_hook::iterator::Signals;
 
 use crate::binaries::{self, Binary};
 use crate::console::Console;
-use crate::processes::{Ensemble, Halt};
+use crate::ensemble::{Ensemble, Halt, Patience};
 use crate::strategies::{self, Strategy};
 use crate::workspace;
 
 const PROVIDER: &str = "data_provider";
 
-/// How long a process may take to end: a server drains, commits and leaves its group within five
-/// seconds.
-const GRACE: Duration = Duration::from_secs(7);
+/// A server drains, commits and leaves its group within five seconds.
+const PATIENCE: Patience = Patience {
+    with_each: Duration::from_secs(7),
+    with_the_user: Duration::from_secs(1),
+};
 
 /// What `cargo xtask demo` takes.
 #[derive(Args)]
@@ -82,8 +84,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         Ok(()) => ensemble.watch(),
         Err(halt) => halt,
     };
-    // Whatever happened, nothing is left running.
-    let complaints = ensemble.stop(GRACE);
+    if matches!(halt, Halt::Asked) {
+        // The terminal may be what went away.
+        _ = ensemble.say("stopping");
+    }
+    let complaints = ensemble.stop(PATIENCE);
     if let Halt::Failed(error) = halt {
         return Err(error);
     }

@@ -6,7 +6,7 @@
 mod binaries;
 mod console;
 mod demo;
-mod processes;
+mod ensemble;
 mod strategies;
 mod tidy;
 mod train;

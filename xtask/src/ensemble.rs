@@ -1,25 +1,21 @@
 //! Processes that are started one after the other, speak in turn, and end together.
 
-use std::collections::VecDeque;
+mod process;
+
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use self::process::Process;
+pub(crate) use self::process::Ready;
 use crate::console::{Console, Stream};
-
-/// How many of its last lines are shown of a process that ended by itself.
-const LAST_LINES: usize = 10;
 
 /// How often is looked whether a process has ended.
 const TICK: Duration = Duration::from_millis(20);
-
-/// How long the pipes of a process that has ended may be held open by one that it started.
-const PIPES_AFTER_END: Duration = Duration::from_secs(1);
 
 /// Lines that wait to be shown; a process that writes more waits for the terminal.
 const WAITING_LINES: usize = 256;
@@ -69,6 +65,16 @@ impl From<anyhow::Error> for Halt {
     }
 }
 
+/// How long a stop may take.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience {
+    /// How long each process may take to end.
+    pub(crate) with_each: Duration,
+    /// How long after the first request to halt another one is still the same: some who send a
+    /// signal send it to a process and then to its group.
+    pub(crate) with_the_user: Duration,
+}
+
 impl Ensemble {
     /// An ensemble without processes, whose lines are shown on `console`, and which halts after
     /// `duration`.
@@ -99,27 +105,12 @@ impl Ensemble {
     }
 
     /// Starts a process and shows what all of them write until this one says that it is ready.
-    pub(crate) fn start(&mut self, name: &str, mut command: Command) -> Result<Ready, Halt> {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("start {name}"))?;
+    pub(crate) fn start(&mut self, name: &str, command: Command) -> Result<Ready, Halt> {
+        let (process, output, errors) = Process::start(name, command)?;
         let number = self.processes.len();
-        let (output, errors) = (child.stdout.take(), child.stderr.take());
-        self.processes.push(Process::new(name, child));
-        self.relay(
-            number,
-            Stream::Output,
-            output.context("a process without output")?,
-        );
-        self.relay(
-            number,
-            Stream::Error,
-            errors.context("a process without error output")?,
-        );
+        self.processes.push(process);
+        self.relay(number, Stream::Output, output);
+        self.relay(number, Stream::Error, errors);
         loop {
             self.play()?;
             if let Some(ready) = self.processes[number].ready.take() {
@@ -138,10 +129,11 @@ impl Ensemble {
     }
 
     /// Stops the processes that still run, the last one first: each is asked (SIGTERM), and killed
-    /// when it has not ended after `grace`, or at once when it is asked for a halt again.
+    /// when the patience is over or a halt is asked for once more.
     ///
     /// Returns a complaint about each that had to be killed, or ended with another status than 0.
-    pub(crate) fn stop(&mut self, grace: Duration) -> Vec<String> {
+    pub(crate) fn stop(&mut self, patience: Patience) -> Vec<String> {
+        let begun = Instant::now();
         let mut complaints = Vec::new();
         let mut hurried = false;
         for number in (0..self.processes.len()).rev() {
@@ -153,8 +145,9 @@ impl Ensemble {
             let mut killed = false;
             while self.processes[number].end.is_none() {
                 // The terminal may be gone; a stop goes on without it.
-                hurried |= matches!(self.step(), Ok(Step::Interrupted));
-                if !killed && (hurried || asked.elapsed() > grace) {
+                hurried |= matches!(self.step(), Ok(Step::Interrupted))
+                    && begun.elapsed() >= patience.with_the_user;
+                if !killed && (hurried || asked.elapsed() > patience.with_each) {
                     self.processes[number].send("KILL");
                     killed = true;
                 }
@@ -194,23 +187,12 @@ impl Ensemble {
                 stream,
                 text,
             }) => {
-                let Process {
-                    name,
-                    ready,
-                    last_lines,
-                    ..
-                } = &mut self.processes[process];
-                if stream == Stream::Error && ready.is_none() {
-                    *ready = Ready::parse(&text);
-                }
+                let name = &self.processes[process].name;
                 let shown = self.console.relay(process, name, stream, &text);
-                if last_lines.len() == LAST_LINES {
-                    last_lines.pop_front();
-                }
-                last_lines.push_back(text);
+                self.processes[process].wrote(stream, text);
                 shown.context("write to the terminal")?;
             }
-            Ok(Event::Closed { process }) => self.processes[process].open_pipes -= 1,
+            Ok(Event::Closed { process }) => self.processes[process].closed_a_pipe(),
             Ok(Event::Interrupted) => return Ok(Step::Interrupted),
             // It holds a sender itself, so the other end is never gone.
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
@@ -264,123 +246,6 @@ enum Step {
     Ended(usize),
 }
 
-struct Process {
-    name: String,
-    child: Child,
-    /// Of its output and its error output, those that are still open.
-    open_pipes: usize,
-    ready: Option<Ready>,
-    last_lines: VecDeque<String>,
-    /// When it was seen to have ended; its last lines may still be on their way.
-    gone: Option<(ExitStatus, Instant)>,
-    /// Its status, once it has ended and all its lines are shown.
-    end: Option<ExitStatus>,
-}
-
-impl Process {
-    fn new(name: &str, child: Child) -> Self {
-        Self {
-            name: name.to_owned(),
-            child,
-            open_pipes: 2,
-            ready: None,
-            last_lines: VecDeque::new(),
-            gone: None,
-            end: None,
-        }
-    }
-
-    /// Looks whether it has ended, and its lines too. True once, when both are so.
-    fn has_come_to_its_end(&mut self) -> Result<bool> {
-        if self.end.is_some() {
-            return Ok(false);
-        }
-        if self.gone.is_none() {
-            let status = self
-                .child
-                .try_wait()
-                .with_context(|| format!("wait for {}", self.name))?;
-            self.gone = status.map(|status| (status, Instant::now()));
-        }
-        let Some((status, since)) = self.gone else {
-            return Ok(false);
-        };
-        if self.open_pipes > 0 {
-            if since.elapsed() < PIPES_AFTER_END {
-                return Ok(false);
-            }
-            // A process that it started holds them open, so the group is still there.
-            self.send("KILL");
-            if since.elapsed() < PIPES_AFTER_END * 2 {
-                return Ok(false);
-            }
-        }
-        self.end = Some(status);
-        Ok(true)
-    }
-
-    /// Sends a signal, by its name, to the process and those it started.
-    ///
-    /// The shell does it: the standard library cannot, and the crates that can turn on features of
-    /// `libc` and `rustix`, which would make `cargo test` build again what the demo has built.
-    fn send(&self, signal: &str) {
-        let order = format!("kill -s {signal} -- -{}", self.child.id());
-        // It fails for a group that has ended, which is what the signal asks for.
-        _ = Command::new("sh")
-            .args(["-c", &order])
-            .stderr(Stdio::null())
-            .status();
-    }
-
-    /// The report of an end that nobody asked for.
-    fn obituary(&self) -> anyhow::Error {
-        let Self {
-            name,
-            end,
-            last_lines,
-            ..
-        } = self;
-        let status = end.map_or_else(|| "no status".to_owned(), |status| status.to_string());
-        let mut report = format!("{name} ended by itself with {status}");
-        if !last_lines.is_empty() {
-            report.push_str("; its last lines:");
-        }
-        for line in last_lines {
-            report.push_str("\n    ");
-            report.push_str(line);
-        }
-        anyhow::Error::msg(report)
-    }
-}
-
-impl Drop for Process {
-    /// Leaves nothing running behind, even after a panic.
-    fn drop(&mut self) {
-        if self.gone.is_none() {
-            self.send("KILL");
-            _ = self.child.wait();
-        }
-    }
-}
-
-/// What a process says when it serves: a line on its error output that begins with `ready`, then
-/// its name, then `key=value`.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Ready(String);
-
-impl Ready {
-    fn parse(line: &str) -> Option<Self> {
-        (line.split_whitespace().next() == Some("ready")).then(|| Self(line.to_owned()))
-    }
-
-    /// The value of a key.
-    pub(crate) fn value(&self, key: &str) -> Option<&str> {
-        self.0
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -390,6 +255,10 @@ mod tests {
 
     /// Long enough for a shell on a busy machine.
     const DEADLINE: Duration = Duration::from_secs(60);
+    const PATIENT: Patience = Patience {
+        with_each: DEADLINE,
+        with_the_user: DEADLINE,
+    };
 
     /// Runs until it is asked to end, and then says so. What it waits for is a process of its own.
     const WILLING: &str =
@@ -434,7 +303,7 @@ mod tests {
             "{}",
             written.text()
         );
-        assert_eq!(ensemble.stop(DEADLINE), [""; 0]);
+        assert_eq!(ensemble.stop(PATIENT), [""; 0]);
     }
 
     #[test]
@@ -442,7 +311,7 @@ mod tests {
         let (mut ensemble, written) = ensemble();
         ensemble.start("one", shell(WILLING)).unwrap();
         ensemble.start("two", shell(WILLING)).unwrap();
-        assert_eq!(ensemble.stop(DEADLINE), [""; 0]);
+        assert_eq!(ensemble.stop(PATIENT), [""; 0]);
         assert!(
             written.text().ends_with("two  | done\none  | done\n"),
             "{}",
@@ -454,10 +323,11 @@ mod tests {
     fn one_that_does_not_end_when_asked_is_killed() {
         let (mut ensemble, _) = ensemble();
         ensemble.start("two", shell(STUBBORN)).unwrap();
-        assert_eq!(
-            ensemble.stop(Duration::from_millis(50)),
-            ["two had to be killed"]
-        );
+        let patience = Patience {
+            with_each: Duration::from_millis(50),
+            ..PATIENT
+        };
+        assert_eq!(ensemble.stop(patience), ["two had to be killed"]);
     }
 
     #[test]
@@ -468,7 +338,22 @@ mod tests {
         interrupt();
         assert_eq!(reason(ensemble.watch()), "asked");
         interrupt();
-        assert_eq!(ensemble.stop(DEADLINE * 60), ["two had to be killed"]);
+        let patience = Patience {
+            with_the_user: Duration::ZERO,
+            ..PATIENT
+        };
+        assert_eq!(ensemble.stop(patience), ["two had to be killed"]);
+    }
+
+    #[test]
+    fn a_request_to_halt_that_comes_twice_at_once_is_one() {
+        let (mut ensemble, _) = ensemble();
+        ensemble.start("one", shell(WILLING)).unwrap();
+        let interrupt = ensemble.interrupter();
+        interrupt();
+        interrupt();
+        assert_eq!(reason(ensemble.watch()), "asked");
+        assert_eq!(ensemble.stop(PATIENT), [""; 0]);
     }
 
     #[test]
@@ -493,7 +378,7 @@ mod tests {
         let (mut ensemble, _) = ensemble();
         let script = "trap 'exit 3' TERM; tail -f /dev/null & echo ready >&2; wait";
         ensemble.start("one", shell(script)).unwrap();
-        assert_eq!(ensemble.stop(DEADLINE), ["one ended with exit status: 3"]);
+        assert_eq!(ensemble.stop(PATIENT), ["one ended with exit status: 3"]);
     }
 
     #[test]
@@ -511,7 +396,7 @@ mod tests {
             report,
             format!("two ended by itself with exit status: 7; its last lines:\n{lines}    ready")
         );
-        assert_eq!(ensemble.stop(DEADLINE), [""; 0]);
+        assert_eq!(ensemble.stop(PATIENT), [""; 0]);
         assert!(
             written.text().ends_with("one  | done\n"),
             "{}",
@@ -530,7 +415,7 @@ mod tests {
             "two ended by itself with exit status: 1; its last lines:\n    \
              error: port 5500 is taken"
         );
-        assert_eq!(ensemble.stop(DEADLINE), [""; 0]);
+        assert_eq!(ensemble.stop(PATIENT), [""; 0]);
     }
 
     #[test]
@@ -556,7 +441,7 @@ mod tests {
         let mut fifo = File::open(fifo).unwrap();
         let (sender, all_ended) = sync_channel(1);
         thread::spawn(move || sender.send(fifo.read_to_end(&mut Vec::new()).unwrap()));
-        assert_eq!(ensemble.stop(DEADLINE), [""; 0]);
+        assert_eq!(ensemble.stop(PATIENT), [""; 0]);
         assert_eq!(all_ended.recv_timeout(DEADLINE), Ok(0));
     }
 

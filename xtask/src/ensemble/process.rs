@@ -1,0 +1,168 @@
+//! One process of an ensemble.
+
+use std::collections::VecDeque;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::console::Stream;
+
+/// How many of its last lines are shown of a process that ended by itself.
+const LAST_LINES: usize = 10;
+
+/// How long the pipes of a process that has ended may be held open by one that it started.
+const PIPES_AFTER_END: Duration = Duration::from_secs(1);
+
+/// A process, in a group of its own with those it starts.
+pub(super) struct Process {
+    pub(super) name: String,
+    child: Child,
+    /// Of its output and its error output, those that are still open.
+    open_pipes: usize,
+    /// What it said when it was ready.
+    pub(super) ready: Option<Ready>,
+    last_lines: VecDeque<String>,
+    /// When it was seen to have ended; its last lines may still be on their way.
+    gone: Option<(ExitStatus, Instant)>,
+    /// Its status, once it has ended and all its lines are shown.
+    pub(super) end: Option<ExitStatus>,
+}
+
+impl Process {
+    /// Starts a process, whose output and error output are to be read.
+    pub(super) fn start(
+        name: &str,
+        mut command: Command,
+    ) -> Result<(Self, ChildStdout, ChildStderr)> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("start {name}"))?;
+        let (output, errors) = (child.stdout.take(), child.stderr.take());
+        let process = Self {
+            name: name.to_owned(),
+            child,
+            open_pipes: 2,
+            ready: None,
+            last_lines: VecDeque::new(),
+            gone: None,
+            end: None,
+        };
+        Ok((
+            process,
+            output.context("a process without output")?,
+            errors.context("a process without error output")?,
+        ))
+    }
+
+    /// Notes a line that it wrote.
+    pub(super) fn wrote(&mut self, stream: Stream, text: String) {
+        if stream == Stream::Error && self.ready.is_none() {
+            self.ready = Ready::parse(&text);
+        }
+        if self.last_lines.len() == LAST_LINES {
+            self.last_lines.pop_front();
+        }
+        self.last_lines.push_back(text);
+    }
+
+    /// Notes that one of its two pipes has come to its end.
+    pub(super) fn closed_a_pipe(&mut self) {
+        self.open_pipes = self.open_pipes.saturating_sub(1);
+    }
+
+    /// Looks whether it has ended, and its lines too. True once, when both are so.
+    pub(super) fn has_come_to_its_end(&mut self) -> Result<bool> {
+        if self.end.is_some() {
+            return Ok(false);
+        }
+        if self.gone.is_none() {
+            let status = self
+                .child
+                .try_wait()
+                .with_context(|| format!("wait for {}", self.name))?;
+            self.gone = status.map(|status| (status, Instant::now()));
+        }
+        let Some((status, since)) = self.gone else {
+            return Ok(false);
+        };
+        if self.open_pipes > 0 {
+            if since.elapsed() < PIPES_AFTER_END {
+                return Ok(false);
+            }
+            // A process that it started holds them open, so the group is still there.
+            self.send("KILL");
+            if since.elapsed() < PIPES_AFTER_END * 2 {
+                return Ok(false);
+            }
+        }
+        self.end = Some(status);
+        Ok(true)
+    }
+
+    /// Sends a signal, by its name, to the process and those it started.
+    ///
+    /// The shell does it: the standard library cannot, and the crates that can turn on features of
+    /// `libc` and `rustix`, which would make `cargo test` build again what the demo has built.
+    pub(super) fn send(&self, signal: &str) {
+        let order = format!("kill -s {signal} -- -{}", self.child.id());
+        // It fails for a group that has ended, which is what the signal asks for.
+        _ = Command::new("sh")
+            .args(["-c", &order])
+            .stderr(Stdio::null())
+            .status();
+    }
+
+    /// The report of an end that nobody asked for.
+    pub(super) fn obituary(&self) -> anyhow::Error {
+        let Self {
+            name,
+            end,
+            last_lines,
+            ..
+        } = self;
+        let status = end.map_or_else(|| "no status".to_owned(), |status| status.to_string());
+        let mut report = format!("{name} ended by itself with {status}");
+        if !last_lines.is_empty() {
+            report.push_str("; its last lines:");
+        }
+        for line in last_lines {
+            report.push_str("\n    ");
+            report.push_str(line);
+        }
+        anyhow::Error::msg(report)
+    }
+}
+
+impl Drop for Process {
+    /// Leaves nothing running behind, even after a panic.
+    fn drop(&mut self) {
+        if self.gone.is_none() {
+            self.send("KILL");
+            _ = self.child.wait();
+        }
+    }
+}
+
+/// What a process says when it serves: a line on its error output that begins with `ready`, then
+/// its name, then `key=value`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ready(String);
+
+impl Ready {
+    fn parse(line: &str) -> Option<Self> {
+        (line.split_whitespace().next() == Some("ready")).then(|| Self(line.to_owned()))
+    }
+
+    /// The value of a key.
+    pub(crate) fn value(&self, key: &str) -> Option<&str> {
+        self.0
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    }
+}
