@@ -6,6 +6,7 @@ mod operators;
 mod wiring;
 
 use crate::plan::{Draft, load};
+use crate::protobuf::{Finding, Kind, MOST_MESSAGES, look};
 use crate::shield::shield;
 use crate::{Error, Options};
 use constants::Constants;
@@ -24,10 +25,49 @@ use wiring::{Id, Part, Slot, Wiring};
 /// Nodes of a graph, at most: the runtime's passes take time in the square of it.
 const MOST_NODES: usize = 20_000;
 
+/// The messages of a graph.
+const SCHEMA: &[Kind] = &[
+    &[(1, NODE), (2, LIBRARY), (4, LEAF)],
+    &[(5, ATTRIBUTE)],
+    &[(2, VALUE)],
+    &[(1, LIST), (7, SHAPE), (8, TENSOR), (10, FUNCTION)],
+    &[(7, SHAPE), (8, TENSOR), (9, FUNCTION)],
+    &[(2, LEAF)],
+    &[(2, SHAPE), (14, LEAF), (15, LEAF)],
+    &[(2, ATTRIBUTE)],
+    &[(1, DEFINITION), (2, LEAF)],
+    &[(1, SIGNATURE), (3, NODE), (4, LEAF), (5, ATTRIBUTE)],
+    &[(2, LEAF), (3, LEAF), (4, LEAF), (8, LEAF)],
+    &[],
+];
+const NODE: usize = 1;
+const ATTRIBUTE: usize = 2;
+const VALUE: usize = 3;
+const LIST: usize = 4;
+const SHAPE: usize = 5;
+const TENSOR: usize = 6;
+const FUNCTION: usize = 7;
+const LIBRARY: usize = 8;
+const DEFINITION: usize = 9;
+const SIGNATURE: usize = 10;
+const LEAF: usize = 11;
+
 /// Decodes a graph, chooses its inputs and outputs, and checks what they depend on.
 pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
     if bytes.is_empty() {
         return Err(Error::Empty);
+    }
+    match look(bytes, SCHEMA) {
+        Finding::Messages(_) => {}
+        Finding::Broken => return Err(malformed("a length does not fit".to_owned())),
+        Finding::TooMany => {
+            let limit = MOST_MESSAGES as u64;
+            return Err(Error::TooLarge {
+                what: "messages",
+                found: limit + 1,
+                limit,
+            });
+        }
     }
     let graph = GraphDef::decode(bytes).map_err(|cause| malformed(cause.to_string()))?;
     if graph.node.is_empty() {

@@ -35,6 +35,7 @@ mod graph;
 mod graphdef;
 mod onnx;
 mod plan;
+mod protobuf;
 mod shield;
 mod tensor;
 mod values;

@@ -5,6 +5,7 @@ mod scaler;
 mod values;
 
 use crate::plan::{Draft, load};
+use crate::protobuf::{Finding, Kind, MOST_MESSAGES, look};
 use crate::shield::shield;
 use crate::{Error, Options};
 use prost::Message;
@@ -17,10 +18,75 @@ use values::Values;
 /// Nodes and initializers of a graph, at most: the runtime's passes take time in the square of it.
 const MOST_NODES: usize = 20_000;
 
+/// The messages of a file.
+const SCHEMA: &[Kind] = &[
+    &[
+        (7, GRAPH),
+        (8, LEAF),
+        (14, LEAF),
+        (20, TRAINING),
+        (25, FUNCTION),
+    ],
+    &[
+        (1, NODE),
+        (5, TENSOR),
+        (11, VALUE),
+        (12, VALUE),
+        (13, VALUE),
+        (14, ANNOTATION),
+        (15, SPARSE),
+    ],
+    &[(5, ATTRIBUTE)],
+    &[
+        (5, TENSOR),
+        (6, GRAPH),
+        (10, TENSOR),
+        (11, GRAPH),
+        (15, TYPE),
+        (22, SPARSE),
+        (23, SPARSE),
+    ],
+    &[(3, LEAF), (13, LEAF)],
+    &[(1, TENSOR), (2, TENSOR)],
+    &[(2, TYPE)],
+    &[(1, TENSOR_TYPE)],
+    &[(2, SHAPE)],
+    &[(1, LEAF)],
+    &[(2, LEAF)],
+    &[(1, GRAPH), (2, GRAPH), (3, LEAF), (4, LEAF)],
+    &[(7, NODE), (9, LEAF)],
+    &[],
+];
+const GRAPH: usize = 1;
+const NODE: usize = 2;
+const ATTRIBUTE: usize = 3;
+const TENSOR: usize = 4;
+const SPARSE: usize = 5;
+const VALUE: usize = 6;
+const TYPE: usize = 7;
+const TENSOR_TYPE: usize = 8;
+const SHAPE: usize = 9;
+const ANNOTATION: usize = 10;
+const TRAINING: usize = 11;
+const FUNCTION: usize = 12;
+const LEAF: usize = 13;
+
 /// Decodes a graph, chooses its inputs and outputs, and checks what they depend on.
 pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
     if bytes.is_empty() {
         return Err(Error::Empty);
+    }
+    match look(bytes, SCHEMA) {
+        Finding::Messages(_) => {}
+        Finding::Broken => return Err(malformed("a length does not fit".to_owned())),
+        Finding::TooMany => {
+            let limit = MOST_MESSAGES as u64;
+            return Err(Error::TooLarge {
+                what: "messages",
+                found: limit + 1,
+                limit,
+            });
+        }
     }
     let mut file = ModelProto::decode(bytes).map_err(|cause| malformed(cause.to_string()))?;
     let graph = file.graph.take().ok_or(Error::Empty)?;
