@@ -275,12 +275,22 @@ impl<'a> Element<'a> {
             .collect()
     }
 
-    /// Rows of an `InlineTable` may be of any namespace: all elements inside.
+    /// The cells of an `InlineTable`'s row: elements of any namespace, under the names that are
+    /// written there, with their prefixes.
     pub(crate) fn cells(self) -> impl Iterator<Item = (&'a str, Self)> + 'a {
-        self.0
-            .children()
-            .filter(Node::is_element)
-            .map(|node| (node.tag_name().name(), Self(node)))
+        self.0.children().filter(Node::is_element).map(|node| {
+            let text = node
+                .document()
+                .input_text()
+                .get(node.range())
+                .unwrap_or_default();
+            let name = text.trim_start_matches('<');
+            let end = name.find(|c: char| c.is_whitespace() || matches!(c, '/' | '>'));
+            (
+                end.and_then(|end| name.get(..end)).unwrap_or(name),
+                Self(node),
+            )
+        })
     }
 
     pub(crate) fn place(self) -> Place {

@@ -142,7 +142,10 @@ impl EnsembleForest {
             self.forest.leaves(&row, &mut frame.leaves);
         }
         frame.features = row;
-        read?;
+        // A value that is in error may not be reached: only the trees themselves can tell.
+        if read.is_err() {
+            return Ok(false);
+        }
         outcome.probabilities.clear();
         outcome.probabilities.resize(self.scores.width(), 0.0);
         let leaves = std::mem::take(&mut frame.leaves);

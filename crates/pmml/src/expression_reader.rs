@@ -278,12 +278,12 @@ impl<'a> Compiler<'a> {
             let mut result = None;
             for (name, cell) in row.cells() {
                 let text = cell.text();
-                if name == output {
+                if is_column(name, output) {
                     let value = literal(&text, data_type, &mut self.symbols);
                     result = Some(value.ok_or_else(|| cell.refused())?);
                 }
                 for ((column, key), data_type) in columns.iter().zip(&mut keys).zip(&types) {
-                    if *column == name {
+                    if is_column(name, column) {
                         let value = literal(&text, *data_type, &mut self.symbols);
                         *key = value.and_then(Key::of);
                         if key.is_none() {
@@ -440,6 +440,14 @@ impl<'a> Compiler<'a> {
             .insert(name, FunctionState::Done(index, body.depth));
         Ok((index, body.depth))
     }
+}
+
+/// Whether a cell is of a column: the prefix of its namespace may be part of the column's name.
+fn is_column(cell: &str, column: &str) -> bool {
+    cell == column
+        || cell
+            .split_once(':')
+            .is_some_and(|(_, local)| local == column)
 }
 
 /// The points of a `NormContinuous`, which must ascend.

@@ -34,7 +34,7 @@ functions! {
     Floor "floor" 1, Ceil "ceil" 1, Round "round" 1, Rint "rint" 1,
     Sin "sin" 1, Cos "cos" 1, Tan "tan" 1, Asin "asin" 1, Acos "acos" 1, Atan "atan" 1,
     Sinh "sinh" 1, Cosh "cosh" 1, Tanh "tanh" 1,
-    Atan2 "atan2" 2, Hypot "hypot" 2, Erf "erf" 1,
+    Atan2 "x-atan2" 2, Hypot "hypot" 2, Erf "erf" 1,
     NormalCdf "normalCDF" 3, StandardNormalCdf "stdNormalCDF" 1,
     NormalPdf "normalPDF" 3, StandardNormalPdf "stdNormalPDF" 1,
     IsMissing "isMissing" 1, IsNotMissing "isNotMissing" 1,

@@ -395,7 +395,7 @@ impl GeneralRegression {
         }
         Ok(Some(match self.kind {
             Kind::Linear => sum,
-            Kind::Multinomial => round(sum.exp()),
+            Kind::Multinomial => self.precision.exp(sum),
             Kind::Generalized(link) | Kind::Ordinal(link) => {
                 if let Some(offset) = self.offset.read(program, frame)? {
                     sum = round(sum + offset);

@@ -24,10 +24,10 @@ impl Link {
     /// The inverse of the link function.
     pub(crate) fn inverse(self, x: f64, precision: Precision) -> f64 {
         let round = |value| precision.round(value);
-        let exp = |value: f64| round(value.exp());
+        let exp = |value: f64| precision.exp(value);
         round(match self {
             Self::Identity => x,
-            Self::Log => x.exp(),
+            Self::Log => exp(x),
             Self::Logit => 1.0 / round(1.0 + exp(-x)),
             Self::Probit => normal_cdf(x),
             Self::Cloglog => 1.0 - exp(-exp(x)),
@@ -42,7 +42,7 @@ impl Link {
                 let base = round(1.0 + round(parameter * x));
                 1.0 / round(1.0 + round(base.powf(-(1.0 / parameter))))
             }
-            Self::Power(0.0) => x.exp(),
+            Self::Power(0.0) => exp(x),
             Self::Power(parameter) => x.powf(1.0 / parameter),
         })
     }
@@ -76,7 +76,7 @@ pub(crate) fn softmax(values: &mut [f64], precision: Precision) -> bool {
         }
     }
     for value in &mut *values {
-        *value = precision.round(precision.round(*value - largest).exp());
+        *value = precision.exp(precision.round(*value - largest));
     }
     simplemax(values, precision)
 }

@@ -123,6 +123,7 @@ impl<'a> Compiler<'a> {
                 scope: context.scope,
                 categories: shared.then_some(context.categories),
                 chained,
+                reported: chained || combination == Combination::SelectFirst,
             },
         )?;
         if !chained && unit.function != context.function {
@@ -256,16 +257,18 @@ impl Mining {
         frame: &mut Frame,
         outcome: &mut Outcome,
     ) -> Result<bool, ScoreError> {
-        for segment in &self.segments {
+        for (number, segment) in self.segments.iter().enumerate() {
             if !segment.chosen(program, frame)? {
                 continue;
             }
-            let found = segment.unit.evaluate(program, frame)?;
+            let mut found = segment.unit.evaluate(program, frame)?;
             let known = found.known;
             if !known && self.missing == MissingPrediction::SkipSegment {
                 frame.recycle(found);
                 continue;
             }
+            segment.unit.give_outputs(program, frame, &found)?;
+            found.via.push(number as u32);
             frame.recycle(std::mem::replace(outcome, found));
             // Nothing chosen and no prediction returned as missing are the same: the default.
             return Ok(known || self.missing != MissingPrediction::ReturnMissing);
@@ -280,13 +283,14 @@ impl Mining {
         outcome: &mut Outcome,
     ) -> Result<bool, ScoreError> {
         let mut last = None;
-        for segment in &self.segments {
+        for (number, segment) in self.segments.iter().enumerate() {
             if !segment.chosen(program, frame)? {
                 continue;
             }
-            let found = segment.unit.evaluate(program, frame)?;
+            let mut found = segment.unit.evaluate(program, frame)?;
             segment.unit.give_outputs(program, frame, &found)?;
             let known = found.known;
+            found.via.push(number as u32);
             frame.recycle(std::mem::replace(outcome, found));
             last = Some(segment.unit.function);
             if !known && self.missing == MissingPrediction::ReturnMissing {

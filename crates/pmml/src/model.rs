@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::compile::Compiler;
 use crate::document::{self, Element};
 use crate::program::{Frame, Kind, Program};
-use crate::unit::{MiningFunction, Standing, Unit, is_model};
+use crate::unit::{Class, MiningFunction, Standing, Unit, is_model};
 use crate::value::Value;
 use crate::{DataType, Error, OpType, ScoreError};
 
@@ -210,7 +210,18 @@ impl Model {
             prediction.probabilities.clear();
         }
         self.unit.give_outputs(&self.program, frame, outcome)?;
-        for field in self.unit.outputs.iter().filter(|field| field.is_final) {
+        // The outputs of the segment that decided come before the model's own.
+        let mut units = vec![&self.unit];
+        let mut unit = &self.unit;
+        for segment in outcome.via.iter().rev() {
+            let Class::Mining(mining) = &unit.class else {
+                break;
+            };
+            unit = &mining.segments[*segment as usize].unit;
+            units.push(unit);
+        }
+        let fields = units.iter().rev().flat_map(|unit| &unit.outputs);
+        for field in fields.filter(|field| field.is_final) {
             let value = match self.program.value(frame, field.slot)? {
                 Value::Missing => OutputValue::Missing,
                 Value::Boolean(value) => OutputValue::Boolean(value),

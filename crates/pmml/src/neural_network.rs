@@ -384,7 +384,7 @@ impl Activation {
             if altitude != 1.0 {
                 sum = round(sum + round(round(altitude.ln()) * from.len() as f64));
             }
-            return round(sum.exp());
+            return precision.exp(sum);
         }
         for (&from, &weight) in from.iter().zip(weights) {
             sum = round(sum + round(weight * values[from as usize]));
@@ -398,10 +398,10 @@ impl Activation {
             Self::Logistic => Link::Logit.inverse(x, precision),
             Self::Tanh => x.tanh(),
             Self::Identity | Self::RadialBasis(_) => x,
-            Self::Exponential => x.exp(),
+            Self::Exponential => precision.exp(x),
             Self::Reciprocal => 1.0 / x,
             Self::Square => x * x,
-            Self::Gauss => (-round(x * x)).exp(),
+            Self::Gauss => precision.exp(-round(x * x)),
             Self::Sine => x.sin(),
             Self::Cosine => x.cos(),
             Self::Elliott => x / round(1.0 + x.abs()),

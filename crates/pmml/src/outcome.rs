@@ -16,6 +16,10 @@ pub(crate) struct Outcome {
     pub(crate) order: Vec<u32>,
     /// The node of a tree that decided.
     pub(crate) entity: Option<u32>,
+    /// How many missing values a tree has met.
+    pub(crate) missing_levels: i32,
+    /// The segments that this is the outcome of, innermost first.
+    pub(crate) via: Vec<u32>,
     /// The list that the categories are numbers of.
     pub(crate) categories: usize,
 }
@@ -28,6 +32,8 @@ impl Outcome {
         self.probabilities.clear();
         self.order.clear();
         self.entity = None;
+        self.missing_levels = 0;
+        self.via.clear();
         self.categories = 0;
     }
 

@@ -8,6 +8,7 @@ use crate::expression::Expression;
 use crate::outcome::Outcome;
 use crate::program::{Frame, Program, Slot};
 use crate::schema::DataField;
+use crate::symbol::Symbol;
 use crate::unit::{Class, Context, MiningFunction, Unit};
 use crate::value::Value;
 use crate::{DataType, Error, ScoreError};
@@ -27,6 +28,10 @@ enum Feature {
     Predicted,
     /// Of one category, or of the predicted one.
     Probability(Option<u32>),
+    /// Of one category, or of the predicted one.
+    Confidence(Option<u32>),
+    /// What the document shows people instead of a category.
+    Display(Vec<(u32, Symbol)>),
     /// The node of a tree.
     Entity,
     Transformed(Expression),
@@ -86,25 +91,18 @@ impl<'a> Compiler<'a> {
                 };
                 Ok((Feature::Predicted, data_type.transpose()?))
             }
-            "probability" => {
-                if context.function != MiningFunction::Classification {
-                    return Err(field.refused_value("feature"));
-                }
-                let category = match field.attribute("value") {
-                    None => None,
-                    Some(text) => self
-                        .with_categories(context, |this, list| {
-                            list.map(|list| list.number(text, &mut this.symbols))
-                        })
-                        .map(|number| {
-                            number.ok_or_else(|| {
-                                field.invalid(format!("`{text}` is no value of the target"))
-                            })
-                        })
-                        .transpose()?,
-                };
+            "probability" if context.function == MiningFunction::Classification => {
+                let category = self.output_category(field, context)?;
                 Ok((Feature::Probability(category), Some(DataType::Double)))
             }
+            "confidence" if context.element.name() == "TreeModel" => {
+                let category = self.output_category(field, context)?;
+                Ok((Feature::Confidence(category), Some(DataType::Double)))
+            }
+            "predictedDisplayValue" if context.function == MiningFunction::Classification => Ok((
+                Feature::Display(self.display_values(context)?),
+                Some(DataType::String),
+            )),
             "entityId" if context.element.name() == "TreeModel" => {
                 Ok((Feature::Entity, Some(DataType::String)))
             }
@@ -114,6 +112,52 @@ impl<'a> Compiler<'a> {
             }
             _ => Err(field.refused_value("feature")),
         }
+    }
+}
+
+impl<'a> Compiler<'a> {
+    /// The category that an output field is about.
+    fn output_category(
+        &mut self,
+        field: Element<'a>,
+        context: Context<'a>,
+    ) -> Result<Option<u32>, Error> {
+        let Some(text) = field.attribute("value") else {
+            return Ok(None);
+        };
+        let number = self.with_categories(context, |this, list| {
+            list.and_then(|list| list.number(text, &mut this.symbols))
+        });
+        match number {
+            Some(number) => Ok(Some(number)),
+            None => Err(field.invalid(format!("`{text}` is no value of the target"))),
+        }
+    }
+
+    /// What is shown instead of categories, as the model's targets say or else its data field.
+    fn display_values(&mut self, context: Context<'a>) -> Result<Vec<(u32, Symbol)>, Error> {
+        let targets = context.element.first("Targets").into_iter();
+        let values = targets
+            .flat_map(|targets| targets.all("Target"))
+            .flat_map(|target| target.all("TargetValue"));
+        let data = context.target.and_then(|name| self.data_field(name));
+        let values: Vec<Element<'a>> = values
+            .chain(data.into_iter().flat_map(|data| data.element.all("Value")))
+            .collect();
+        let mut display = Vec::new();
+        for value in values {
+            if let (Some(text), Some(shown)) =
+                (value.attribute("value"), value.attribute("displayValue"))
+            {
+                let number = self.with_categories(context, |this, list| {
+                    list.and_then(|list| list.number(text, &mut this.symbols))
+                });
+                if let Some(number) = number {
+                    display.push((number, self.symbols.intern(shown)));
+                }
+            }
+        }
+        Ok(display)
     }
 }
 
@@ -143,6 +187,22 @@ pub(crate) fn give(
                 let probability =
                     category.and_then(|category| outcome.probabilities.get(category as usize));
                 Value::Double(probability.copied().unwrap_or(0.0))
+            }
+            Feature::Confidence(category) => match &unit.class {
+                Class::Tree(tree) if !outcome.order.is_empty() => {
+                    let category = category.unwrap_or(outcome.label);
+                    Value::Double(tree.confidence(outcome, category).unwrap_or(0.0))
+                }
+                _ => Value::Missing,
+            },
+            Feature::Display(values) => {
+                match values
+                    .iter()
+                    .find(|(category, _)| *category == outcome.label)
+                {
+                    Some((_, shown)) => Value::Text(*shown),
+                    None => program.categories[outcome.categories].values[outcome.label as usize],
+                }
             }
             Feature::Entity => match (&unit.class, outcome.entity) {
                 (Class::Tree(tree), Some(node)) => {

@@ -217,6 +217,32 @@ impl Predicate {
     }
 }
 
+impl Predicate {
+    /// Evaluates the predicate and counts if a surrogate had to answer.
+    pub(crate) fn evaluate_or_surrogate(
+        &self,
+        program: &Program,
+        frame: &mut Frame,
+        surrogates: &mut i32,
+    ) -> Result<Option<bool>, ScoreError> {
+        let Self::Compound {
+            operator: Compound::Surrogate,
+            parts,
+        } = self
+        else {
+            return self.evaluate(program, frame);
+        };
+        for (place, part) in parts.iter().enumerate() {
+            let value = part.evaluate(program, frame)?;
+            if value.is_some() {
+                *surrogates += i32::from(place > 0);
+                return Ok(value);
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// All parts are evaluated, but those of a surrogate: an error in one is not hidden by another.
 fn compound(
     operator: Compound,

@@ -100,13 +100,17 @@ impl Program {
         }
     }
 
-    /// Forgets the record before and checks the values of this one: all inputs, whether the
-    /// evaluation will come by them or not, so that a record does not fail by luck.
+    /// Forgets the record before. `NaN` is looked for in all inputs, whether the evaluation will
+    /// come by them or not; what else a schema excludes is found when it does.
     pub(crate) fn begin(&self, frame: &mut Frame) -> Result<(), ScoreError> {
         frame.slots.fill(None);
         frame.texts.clear();
-        for &slot in &self.inputs {
-            self.value(frame, slot)?;
+        for (place, &slot) in self.inputs.iter().enumerate() {
+            if let Kind::Number(number) = frame.inputs[place].kind
+                && number.is_nan()
+            {
+                self.value(frame, slot)?;
+            }
         }
         Ok(())
     }

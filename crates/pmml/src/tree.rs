@@ -17,6 +17,10 @@ pub(crate) struct Tree {
     pub(crate) nodes: Vec<Node>,
     /// The categories and probabilities of all score distributions.
     entries: Vec<(u32, f64)>,
+    /// The confidences, where a distribution gives them.
+    confidences: Vec<Option<f64>>,
+    /// What every missing value on the way multiplies confidences by.
+    penalty: f64,
     pub(crate) missing: MissingStrategy,
     /// Whether a node none of whose children is true answers its own score.
     pub(crate) stays: bool,
@@ -73,6 +77,8 @@ impl<'a> Compiler<'a> {
         let mut tree = Tree {
             nodes: Vec::new(),
             entries: Vec::new(),
+            confidences: Vec::new(),
+            penalty: model.number("missingValuePenalty")?.unwrap_or(1.0),
             missing,
             stays,
             flat: None,
@@ -163,6 +169,9 @@ impl<'a> Compiler<'a> {
                     tree.entries
                         .push((category(entry.required("value")?)?, precision.round(value)));
                 }
+                for entry in element.all("ScoreDistribution") {
+                    tree.confidences.push(entry.number("confidence")?);
+                }
                 normalize(&mut tree.entries[start..], precision)
                     .ok_or_else(|| element.invalid("a score distribution that is all zero"))?;
                 score
@@ -199,7 +208,11 @@ fn normalize(entries: &mut [(u32, f64)], precision: Precision) -> Option<()> {
 impl Tree {
     /// Brings the tree into flat form, if it is not part of a forest.
     pub(crate) fn flatten(&mut self, compiler: &Compiler<'_>) {
-        self.flat = Flattened::of(self, compiler).map(Box::new);
+        // The flat form does not count the missing values it meets.
+        let counts = self.penalty != 1.0 && self.confidences.iter().any(Option::is_some);
+        if !counts {
+            self.flat = Flattened::of(self, compiler).map(Box::new);
+        }
     }
 
     /// The tree's answer: the node it ends in, or none for a null prediction.
@@ -211,8 +224,12 @@ impl Tree {
         outcome: &mut Outcome,
     ) -> Result<(), ScoreError> {
         let node = match &self.flat {
-            Some(flat) => flat.walk(program, frame)?,
-            None => self.walk(program, frame)?,
+            // A value that is in error may not be reached: only the tree itself can tell.
+            Some(flat) => match flat.walk(program, frame) {
+                Ok(node) => node,
+                Err(_) => self.walk(program, frame, outcome)?,
+            },
+            None => self.walk(program, frame, outcome)?,
         };
         if let Some(number) = node {
             self.answer(number, classes, outcome)?;
@@ -221,9 +238,19 @@ impl Tree {
     }
 
     /// Walks the tree as the document has it.
-    fn walk(&self, program: &Program, frame: &mut Frame) -> Result<Option<u32>, ScoreError> {
+    fn walk(
+        &self,
+        program: &Program,
+        frame: &mut Frame,
+        outcome: &mut Outcome,
+    ) -> Result<Option<u32>, ScoreError> {
         let mut at = 0;
-        if self.nodes[0].predicate.evaluate(program, frame)? != Some(true) {
+        let levels = &mut outcome.missing_levels;
+        if self.nodes[0]
+            .predicate
+            .evaluate_or_surrogate(program, frame, levels)?
+            != Some(true)
+        {
             return Ok(None);
         }
         'down: loop {
@@ -234,7 +261,7 @@ impl Tree {
             for &child in &node.children {
                 match self.nodes[child as usize]
                     .predicate
-                    .evaluate(program, frame)?
+                    .evaluate_or_surrogate(program, frame, levels)?
                 {
                     Some(true) => {
                         at = child;
@@ -246,6 +273,7 @@ impl Tree {
                         MissingStrategy::NullPrediction => return Ok(None),
                         MissingStrategy::LastPrediction => return Ok(Some(at)),
                         MissingStrategy::DefaultChild => {
+                            *levels += 1;
                             at = node.default.ok_or_else(|| self.no_score(at))?;
                             continue 'down;
                         }
@@ -283,6 +311,17 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    /// The confidence of a category in the node that an outcome ended in.
+    pub(crate) fn confidence(&self, outcome: &Outcome, category: u32) -> Option<f64> {
+        let node = &self.nodes[outcome.entity? as usize];
+        let range = node.distribution.clone();
+        let place = self.entries[range.clone()]
+            .iter()
+            .position(|entry| entry.0 == category)?;
+        let confidence = self.confidences[range.start + place]?;
+        Some(confidence * self.penalty.powi(outcome.missing_levels))
     }
 
     fn no_score(&self, number: u32) -> ScoreError {

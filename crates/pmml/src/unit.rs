@@ -70,6 +70,8 @@ pub(crate) enum Standing {
         categories: Option<usize>,
         /// Whether later segments may read its output.
         chained: bool,
+        /// Whether its output may be that of the enclosing model.
+        reported: bool,
     },
 }
 
@@ -189,6 +191,9 @@ impl<'a> Compiler<'a> {
                     ..
                 } => {
                     unit.outputs = self.outputs(output, context, Some(scope))?;
+                }
+                Standing::Segment { reported: true, .. } => {
+                    unit.outputs = self.outputs(output, context, None)?;
                 }
                 // Nothing can read them.
                 Standing::Segment { .. } => {}

@@ -147,8 +147,8 @@ impl Value {
         match self {
             Self::Missing => "missing".to_owned(),
             Self::Integer(value) => value.to_string(),
-            Self::Float(value) => value.to_string(),
-            Self::Double(value) => value.to_string(),
+            Self::Float(value) => number_text(&format!("{value:e}")),
+            Self::Double(value) => number_text(&format!("{value:e}")),
             Self::Boolean(value) => value.to_string(),
             Self::Text(symbol) => texts.text(symbol).to_owned(),
         }
@@ -173,6 +173,42 @@ impl Value {
             _ => self.number()?.partial_cmp(&other.number()?),
         }
     }
+}
+
+/// A number as text, from the shortest scientific notation that reads back: always with a point,
+/// and with an exponent below a thousandth and from ten million on. Documents compare texts, so
+/// there must be one way to write a number; it is that of the reference engine's language.
+fn number_text(scientific: &str) -> String {
+    let Some((mantissa, exponent)) = scientific.split_once('e') else {
+        return scientific.replace("inf", "Infinity");
+    };
+    let (sign, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", mantissa),
+    };
+    let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let pad = |digits: &str| {
+        if digits.is_empty() {
+            "0".to_owned()
+        } else {
+            digits.to_owned()
+        }
+    };
+    if digits != "0" && !(-3..7).contains(&exponent) {
+        let (first, rest) = digits.split_at(1);
+        return format!("{sign}{first}.{}E{exponent}", pad(rest));
+    }
+    if exponent < 0 {
+        let zeros = "0".repeat((-exponent - 1) as usize);
+        return format!("{sign}0.{zeros}{digits}");
+    }
+    let point = exponent as usize + 1;
+    if digits.len() <= point {
+        return format!("{sign}{digits}{}.0", "0".repeat(point - digits.len()));
+    }
+    let (whole, fraction) = digits.split_at(point);
+    format!("{sign}{whole}.{}", pad(fraction))
 }
 
 /// The whole number that a number is.
@@ -247,6 +283,16 @@ impl Precision {
         }
     }
 
+    /// The exponential function. With 32 bits it is a power of the 32-bit Euler number, as the
+    /// reference engine has it.
+    #[inline]
+    pub(crate) fn exp(self, x: f64) -> f64 {
+        match self {
+            Self::Single => f64::from(2.718_281_7_f64.powf(x) as f32),
+            Self::Double => x.exp(),
+        }
+    }
+
     /// A number that an attribute spells.
     pub(crate) fn parse(self, text: &str) -> Option<f64> {
         match self {
@@ -256,5 +302,45 @@ impl Precision {
                 _ => None,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `Double.toString` of Java 17 prints.
+    #[test]
+    fn numbers_become_the_texts_of_the_reference_engine() {
+        let text = |value: f64| Value::Double(value).to_text(&Texts::new(Default::default()));
+        for (value, expected) in [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (-12.5, "-12.5"),
+            (100.0, "100.0"),
+            (0.001, "0.001"),
+            (0.00012, "1.2E-4"),
+            (9_999_999.0, "9999999.0"),
+            (1e7, "1.0E7"),
+            (123_456_789.5, "1.234567895E8"),
+            (1e300, "1.0E300"),
+            (f64::INFINITY, "Infinity"),
+            (f64::NEG_INFINITY, "-Infinity"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(text(value), expected);
+        }
+        let single = Value::Float(0.1).to_text(&Texts::new(Default::default()));
+        assert_eq!(single, "0.1");
+    }
+
+    #[test]
+    fn whole_numbers_are_those_that_fit() {
+        assert_eq!(whole(5.0), Some(5));
+        assert_eq!(whole(5.5), None);
+        assert_eq!(whole(f64::NAN), None);
+        assert_eq!(whole(-9_223_372_036_854_775_808.0), Some(i64::MIN));
+        assert_eq!(whole(9_223_372_036_854_775_808.0), None);
     }
 }
