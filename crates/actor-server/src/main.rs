@@ -1,3 +1,7 @@
-//! stub
+//! The actor strategy.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    serving::launch(&actor_server::STRATEGY)
+}

@@ -1,1 +1,82 @@
-//! All that a strategy needs except the strategy.
+//! All that a model-serving strategy needs, except the strategy.
+//!
+//! Records come in by [`Records`], models by [`Context::initial`] and [`Context::updates`]. An
+//! [`Operator`] scores the records of one data type with its current model and delivers the
+//! outcomes; where operators stand, and how the two streams meet there, is what a strategy decides.
+//! [`launch`] does the rest: settings, topics, readiness, state queries, metrics, signals.
+//!
+//! What every strategy can rely on, and what it must do for it:
+//!
+//! - The models topic has been read to its end before a strategy runs: it stages
+//!   [`Context::initial`] before the first record.
+//! - A record is finished when its result, or its dead letter, is acknowledged, or when it is
+//!   dropped as it should be; each partition is committed up to the first record that is not. So a
+//!   strategy may do with a [`Pending`] record what it likes, and loses none.
+//! - Records of a data type that come from one partition stay in order as long as the strategy
+//!   gives them to its operator in order.
+//! - What is under way is bounded: the source waits for what is unfinished, and an operator waits
+//!   for the sink.
+
+mod clock;
+pub mod conformance;
+mod counters;
+mod dead_letter;
+mod delivery;
+mod http;
+mod launch;
+mod models;
+mod operator;
+mod partitions;
+mod readiness;
+mod records;
+mod scorer;
+mod served;
+mod shutdown;
+mod state;
+mod throttle;
+mod topics;
+mod tracker;
+
+pub use dead_letter::DeadLetterKind;
+pub use delivery::Delivery;
+pub use launch::{Context, Operators, Queries, Strategy, launch, serve};
+pub use operator::{Operator, by_data_type};
+pub use records::{Pending, Records};
+pub use scorer::{Outcome, Scorer, ScorerState};
+pub use served::ServedModel;
+pub use shutdown::Shutdown;
+pub use state::{Answer, ModelState, NextState, StateQuery, TotalState};
+
+/// Why a server cannot start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Kafka, or the way it is set up.
+    #[error(transparent)]
+    Kafka(#[from] kafka::Error),
+    /// `--record` names a schema that does not exist.
+    #[error("unknown record schema `{name}`; known: {known} (--record)")]
+    UnknownSchema {
+        /// The name.
+        name: String,
+        /// The known ones.
+        known: String,
+    },
+    /// The address of the state queries cannot be had.
+    #[error("cannot serve state queries at {address}: choose another address with --http")]
+    Http {
+        /// The address.
+        address: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A message can never be delivered; its record is not committed.
+    #[error("a result cannot be delivered, and its record is not committed: {0}")]
+    Undelivered(String),
+    /// A part of the server ended early.
+    #[error("{0}")]
+    Ended(String),
+    /// Threads or sockets cannot be had.
+    #[error("the operating system refuses")]
+    System(#[from] std::io::Error),
+}

@@ -1,0 +1,114 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix::{Actor, Addr, Context, Handler, Message, ResponseFuture};
+use serving::{ModelState, Operator, Operators, Pending, ServedModel, by_data_type};
+
+use crate::ModelServer;
+use crate::model_server;
+
+/// The single entry: it keeps a [`ModelServer`] for each data type and hands every message to the
+/// one that it is for.
+pub struct ModelServerManager {
+    servers: BTreeMap<Arc<str>, Addr<ModelServer>>,
+    operators: Operators,
+    /// For records whose data type has no model and that nobody waits with: data types come from
+    /// outside, so they get no actor before they get a model.
+    unserved: Operator,
+}
+
+/// A new model.
+pub(crate) struct Stage(pub(crate) Arc<ServedModel>);
+
+impl Message for Stage {
+    type Result = ();
+}
+
+/// Records to score, of any data type.
+pub(crate) struct Score(pub(crate) Vec<Pending>);
+
+impl Message for Score {
+    type Result = ();
+}
+
+/// Which models serve, and how they do.
+pub(crate) struct GetStates;
+
+impl Message for GetStates {
+    type Result = Vec<ModelState>;
+}
+
+impl ModelServerManager {
+    pub(crate) fn new(operators: Operators) -> Self {
+        Self {
+            servers: BTreeMap::new(),
+            unserved: operators.operator(),
+            operators,
+        }
+    }
+
+    fn server(&mut self, data_type: &Arc<str>) -> Addr<ModelServer> {
+        let operators = &self.operators;
+        self.servers
+            .entry(Arc::clone(data_type))
+            .or_insert_with(|| ModelServer::new(operators.operator()).start())
+            .clone()
+    }
+}
+
+impl Actor for ModelServerManager {
+    type Context = Context<Self>;
+}
+
+impl Handler<Stage> for ModelServerManager {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Stage(model): Stage, _: &mut Self::Context) -> Self::Result {
+        let staged = self
+            .server(&model.descriptor.data_type)
+            .send(model_server::Stage(model));
+        Box::pin(async move {
+            // A server lives as long as its manager.
+            let _ = staged.await;
+        })
+    }
+}
+
+impl Handler<Score> for ModelServerManager {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Score(records): Score, _: &mut Self::Context) -> Self::Result {
+        let mut scored = Vec::new();
+        for (data_type, records) in by_data_type(records) {
+            if self.servers.contains_key(&data_type) || self.operators.wait_for_models() {
+                scored.push(self.server(&data_type).send(model_server::Score(records)));
+            } else {
+                self.unserved.process(records);
+            }
+        }
+        Box::pin(async move {
+            for answer in scored {
+                let _ = answer.await;
+            }
+        })
+    }
+}
+
+impl Handler<GetStates> for ModelServerManager {
+    type Result = ResponseFuture<Vec<ModelState>>;
+
+    fn handle(&mut self, _: GetStates, _: &mut Self::Context) -> Self::Result {
+        let answers: Vec<_> = self
+            .servers
+            .values()
+            .map(|server| server.send(model_server::GetState))
+            .collect();
+        Box::pin(async move {
+            let mut states = Vec::new();
+            for answer in answers {
+                states.extend(answer.await.ok().flatten());
+            }
+            states
+        })
+    }
+}

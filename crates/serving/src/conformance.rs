@@ -1,0 +1,90 @@
+//! The scenarios that every strategy must pass, against any broker.
+//!
+//! A strategy's test starts a broker and calls [`run`]; whoever adds a strategy runs this first.
+//! Each scenario has topics of its own, publishes records and models as any client would, and
+//! looks at results, dead letters and state queries from outside. A scenario that fails panics,
+//! as a test does.
+
+mod bad_models;
+mod bad_records;
+mod models;
+mod streams;
+mod world;
+
+pub use world::{Running, World};
+
+use crate::Strategy;
+
+/// A scenario: its name, and what it does.
+pub type Scenario = (&'static str, fn(&World));
+
+/// All scenarios.
+pub const SCENARIOS: &[Scenario] = &[
+    (
+        "a model scores the records that come after it",
+        streams::model_before_records,
+    ),
+    (
+        "results keep key, header, partition and order",
+        streams::results_carry_their_source,
+    ),
+    (
+        "models are replaced under load, no record is lost or scored twice",
+        streams::swaps_under_load,
+    ),
+    ("data types do not meet", streams::two_data_types),
+    (
+        "records without a model are dropped and counted",
+        streams::no_model_drops,
+    ),
+    (
+        "records without a model wait for one",
+        streams::no_model_waits,
+    ),
+    (
+        "records without a model are dead letters",
+        streams::no_model_dead_letters,
+    ),
+    (
+        "a server that comes back goes on where it stopped",
+        streams::restart,
+    ),
+    ("a second instance shares the work", streams::two_instances),
+    (
+        "what is no record is a dead letter",
+        bad_records::undecodable,
+    ),
+    (
+        "a record that cannot be scored is a dead letter",
+        bad_records::failed_score,
+    ),
+    (
+        "a dead letter may be as large as the largest message",
+        bad_records::largest,
+    ),
+    (
+        "a bad model is a dead letter and the current one stays",
+        bad_models::refused,
+    ),
+    (
+        "at start the newest model that loads is taken",
+        bad_models::newest_first,
+    ),
+    ("outputs are sent where asked for", models::all_outputs),
+    ("state queries answer as the contract says", models::state),
+];
+
+/// Runs every scenario for this strategy against the broker at `brokers`.
+///
+/// # Panics
+/// When a scenario fails; the panic's message names it.
+pub fn run(strategy: &'static Strategy, brokers: &str) {
+    for (name, scenario) in SCENARIOS {
+        run_one(strategy, brokers, name, *scenario);
+    }
+}
+
+fn run_one(strategy: &'static Strategy, brokers: &str, name: &str, scenario: fn(&World)) {
+    eprintln!("scenario: {name}");
+    scenario(&World::new(strategy, brokers));
+}

@@ -1,0 +1,394 @@
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kafka::{Acknowledge, Admin, Connection, Outgoing, OwnedMessage, Sink, TopicReader, TopicSpec};
+use prost::Message as _;
+use protobufs::model_descriptor::{MessageContent, ModelType};
+use protobufs::{ModelDescriptor, ServingResult, WineRecord};
+use serde_json::Value;
+
+use crate::{Error, Shutdown, Strategy, serve};
+
+/// How long anything may take before a scenario fails. Generous: test machines are busy.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A broker with topics of one scenario's own, and a client that writes and reads them.
+pub struct World {
+    strategy: &'static Strategy,
+    connection: Connection,
+    name: String,
+    sink: Sink,
+    admin: Admin,
+}
+
+/// The client's own messages are flushed before anything is expected of them.
+struct Ignored;
+
+impl Acknowledge for Ignored {
+    fn acknowledged(&self, _: u64, result: kafka::Result<()>) {
+        if let Err(error) = result {
+            eprintln!("the client's message was not delivered: {error}");
+        }
+    }
+}
+
+/// A server under test, in this process. Dropping it stops it.
+pub struct Running {
+    address: SocketAddr,
+    shutdown: Shutdown,
+    thread: Option<JoinHandle<Result<(), Error>>>,
+}
+
+/// A message of the results topic.
+#[derive(Debug)]
+pub struct Scored {
+    /// As it came.
+    pub message: OwnedMessage,
+    /// Decoded.
+    pub result: ServingResult,
+}
+
+impl World {
+    /// Topics for one scenario: records in four partitions.
+    ///
+    /// # Panics
+    /// When the broker does not do as asked.
+    #[must_use]
+    pub fn new(strategy: &'static Strategy, brokers: &str) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // The broker may be one that other runs have used.
+        let unique = crate::clock::now_us();
+        let name = format!("{}-{}-{unique}-{number}", strategy.name, std::process::id());
+        let connection = Connection {
+            brokers: brokers.to_owned(),
+            client_id: "conformance".to_owned(),
+            ..Connection::default()
+        };
+        let sink = Sink::open(&connection, Arc::new(Ignored)).expect("a sink");
+        let admin = Admin::open(&connection).expect("an admin client");
+        let world = Self {
+            strategy,
+            connection,
+            name,
+            sink,
+            admin,
+        };
+        world.create(&world.topic("data"), 4);
+        world.create(&world.topic("models"), 1);
+        world
+    }
+
+    fn create(&self, topic: &str, partitions: usize) {
+        let limit = kafka::LARGEST_MESSAGE.to_string();
+        let config = vec![("max.message.bytes".to_owned(), limit)];
+        let spec = TopicSpec {
+            name: topic.to_owned(),
+            partitions,
+            config,
+        };
+        self.admin.ensure_topic(&spec).expect("a topic");
+    }
+
+    /// The name of the strategy.
+    pub(super) fn name(&self) -> &'static str {
+        self.strategy.name
+    }
+
+    /// The name of one of the scenario's topics.
+    #[must_use]
+    pub fn topic(&self, kind: &str) -> String {
+        format!("{}-{kind}", self.name)
+    }
+
+    /// Starts a server of the strategy with these flags besides the scenario's own, and waits until
+    /// it is ready.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    #[must_use]
+    pub fn start(&self, flags: &[&str]) -> Running {
+        let arguments: Vec<String> = [
+            ("--brokers", self.connection.brokers.clone()),
+            ("--data-topic", self.topic("data")),
+            ("--models-topic", self.topic("models")),
+            ("--results-topic", self.topic("results")),
+            ("--dead-letter-topic", self.topic("dead-letters")),
+            ("--group", self.name.clone()),
+            ("--http", "127.0.0.1:0".to_owned()),
+        ]
+        .into_iter()
+        .flat_map(|(flag, value)| [flag.to_owned(), value])
+        .chain(["--quiet".to_owned()])
+        .chain(flags.iter().map(|&flag| flag.to_owned()))
+        .collect();
+        let settings = configuration::parse(arguments).expect("flags that parse");
+        let shutdown = Shutdown::new();
+        let (ready, is_ready) = mpsc::channel();
+        let (strategy, stop) = (self.strategy, shutdown.clone());
+        let thread = std::thread::spawn(move || {
+            serve(strategy, settings, stop, move |address| {
+                let _ = ready.send(address);
+            })
+        });
+        match is_ready.recv_timeout(PATIENCE) {
+            Ok(address) => Running {
+                address,
+                shutdown,
+                thread: Some(thread),
+            },
+            Err(error) => {
+                shutdown.request();
+                panic!(
+                    "the server did not get ready ({error}): {:?}",
+                    thread.join()
+                );
+            }
+        }
+    }
+
+    /// Writes a message and waits until the broker has it.
+    pub(super) fn publish(&self, outgoing: &Outgoing<'_>) {
+        self.sink
+            .send(outgoing, 0)
+            .expect("a message that can be sent");
+        self.flush();
+    }
+
+    pub(super) fn flush(&self) {
+        self.sink
+            .flush(PATIENCE)
+            .expect("the broker takes the messages");
+    }
+
+    /// Writes a record to a partition; to be flushed.
+    pub(super) fn send_record(&self, partition: i32, record: &WineRecord) {
+        let payload = record.encode_to_vec();
+        let topic = self.topic("data");
+        let outgoing = Outgoing {
+            partition: Some(partition),
+            ..message(&topic, Some(&payload))
+        };
+        self.sink
+            .send(&outgoing, 0)
+            .expect("a record that can be sent");
+    }
+
+    /// Writes records to partition 0 and waits until the broker has them.
+    pub(super) fn records(&self, records: &[WineRecord]) {
+        records
+            .iter()
+            .for_each(|record| self.send_record(0, record));
+        self.flush();
+    }
+
+    /// Writes bytes as a record.
+    pub(super) fn raw_record(&self, payload: Option<&[u8]>) {
+        self.publish(&Outgoing {
+            partition: Some(0),
+            ..message(&self.topic("data"), payload)
+        });
+    }
+
+    /// Writes a descriptor.
+    pub(super) fn model(&self, descriptor: &ModelDescriptor) {
+        self.raw_model(Some(&descriptor.encode_to_vec()));
+    }
+
+    /// Writes bytes as a descriptor.
+    pub(super) fn raw_model(&self, payload: Option<&[u8]>) {
+        self.publish(&message(&self.topic("models"), payload));
+    }
+
+    /// The results, of which there have to be `count`.
+    pub(super) fn results(&self, count: usize) -> Vec<Scored> {
+        let decode = |message: OwnedMessage| {
+            let value = message.payload.clone().expect("a result has a value");
+            let result = ServingResult::decode(value).expect("a result decodes");
+            Scored { message, result }
+        };
+        self.read("results", count)
+            .into_iter()
+            .map(decode)
+            .collect()
+    }
+
+    /// The dead letters, of which there have to be `count`.
+    pub(super) fn dead_letters(&self, count: usize) -> Vec<OwnedMessage> {
+        self.read("dead-letters", count)
+    }
+
+    /// Everything in a topic, once it holds `count` messages; more of them are a failure.
+    fn read(&self, kind: &str, count: usize) -> Vec<OwnedMessage> {
+        let topic = self.topic(kind);
+        let mut reader = TopicReader::open(&self.connection, &topic).expect("a reader");
+        let deadline = Instant::now() + PATIENCE;
+        let mut messages = Vec::new();
+        while messages.len() < count || !reader.caught_up() {
+            assert!(
+                Instant::now() < deadline,
+                "{} of {count} messages in {topic}: {messages:?}",
+                messages.len()
+            );
+            messages.extend(reader.poll(Duration::from_millis(50)).expect("a message"));
+        }
+        assert_eq!(messages.len(), count, "messages in {topic}: {messages:?}");
+        messages
+    }
+}
+
+impl Running {
+    /// The status and the JSON (or text) that a GET of this path answers.
+    ///
+    /// # Panics
+    /// When the server does not speak HTTP.
+    #[must_use]
+    pub fn get(&self, path: &str) -> (u16, Value) {
+        let (status, body) = self.text(path);
+        (
+            status,
+            serde_json::from_str(&body).unwrap_or(Value::String(body)),
+        )
+    }
+
+    /// The status and the body that a GET of this path answers.
+    ///
+    /// # Panics
+    /// When the server does not speak HTTP.
+    #[must_use]
+    pub fn text(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).expect("the server listens");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.address
+        );
+        stream
+            .write_all(request.as_bytes())
+            .expect("the server reads");
+        let mut response = String::new();
+        stream
+            .read_to_string(&mut response)
+            .expect("the server answers");
+        let (head, body) = response.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        (status.expect("a status"), body.to_owned())
+    }
+
+    /// Waits until the state query answers something that `holds`, and returns it.
+    ///
+    /// # Panics
+    /// When it does not happen.
+    pub fn wait_for(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (_, value) = self.get(path);
+            if holds(&value) {
+                return value;
+            }
+            assert!(Instant::now() < deadline, "{path} stays {value}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until this model is current or staged for the data type.
+    pub(super) fn wait_for_model(&self, data_type: &str, name: &str) {
+        self.wait_for(&format!("/state/{data_type}"), |state| {
+            state["name"] == name || state["next"]["name"] == name
+        });
+    }
+
+    /// Waits until a counter of `/state` has this value.
+    pub(super) fn wait_for_count(&self, counter: &str, count: u64) {
+        let state = self.wait_for("/state", |state| state[counter].as_u64() >= Some(count));
+        assert_eq!(state[counter], count, "{counter}: {state}");
+    }
+
+    /// Stops the server as a signal would.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.shutdown.request();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            if !std::thread::panicking() {
+                ended.expect("no panic").expect("a good end");
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A message without key and headers.
+pub(super) fn message<'a>(topic: &'a str, payload: Option<&'a [u8]>) -> Outgoing<'a> {
+    Outgoing {
+        topic,
+        partition: None,
+        key: None,
+        payload,
+        headers: &[],
+        timestamp_ms: None,
+    }
+}
+
+/// A wine of this data type; the models here predict from its alcohol.
+pub(super) fn wine(data_type: &str, alcohol: f64) -> WineRecord {
+    WineRecord {
+        alcohol,
+        data_type: data_type.to_owned(),
+        ..WineRecord::default()
+    }
+}
+
+/// A regression that predicts `alcohol + intercept`, as a descriptor.
+pub(super) fn regression(data_type: &str, name: &str, intercept: f64) -> ModelDescriptor {
+    descriptor(data_type, name, &regression_document("alcohol", intercept))
+}
+
+/// A regression on this field.
+pub(super) fn regression_document(field: &str, intercept: f64) -> String {
+    format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<PMML xmlns="http://www.dmg.org/PMML-4_4" version="4.4"><Header/>
+  <DataDictionary>
+    <DataField name="{field}" optype="continuous" dataType="double"/>
+    <DataField name="quality" optype="continuous" dataType="double"/>
+  </DataDictionary>
+  <RegressionModel functionName="regression">
+    <MiningSchema><MiningField name="{field}"/><MiningField name="quality" usageType="target"/></MiningSchema>
+    <RegressionTable intercept="{intercept}"><NumericPredictor name="{field}" coefficient="1"/></RegressionTable>
+  </RegressionModel>
+</PMML>"#
+    )
+}
+
+/// A PMML document as a descriptor.
+pub(super) fn descriptor(data_type: &str, name: &str, document: &str) -> ModelDescriptor {
+    ModelDescriptor {
+        name: name.to_owned(),
+        description: format!("{name}, for a scenario"),
+        data_type: data_type.to_owned(),
+        modeltype: ModelType::Pmml.into(),
+        message_content: Some(MessageContent::Data(Bytes::copy_from_slice(
+            document.as_bytes(),
+        ))),
+        ..ModelDescriptor::default()
+    }
+}

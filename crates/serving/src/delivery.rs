@@ -1,0 +1,429 @@
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use configuration::Server;
+use kafka::{Acknowledge, Connection, Outgoing, Position, SendError, Sink};
+use model::Score;
+use prost::Message as _;
+use protobufs::{ElementType, ServingResult, Tensor};
+
+use crate::counters::Counters;
+use crate::dead_letter::{ascii, chain};
+use crate::throttle::Throttle;
+use crate::tracker::{Ticket, Tracker};
+use crate::{DeadLetterKind, Error, Outcome, Pending, ServedModel};
+
+/// How often at most a dead letter is logged, and a score is printed.
+const LINES_PER_SECOND: u32 = 10;
+/// How long one wait for a full queue takes, before it is looked at again.
+const WAIT: Duration = Duration::from_millis(20);
+
+/// Where outcomes go: results and dead letters to their topics, and word to the tracker when they
+/// are there. A clone shares the producer and has its own buffers, so each thread has one.
+pub struct Delivery {
+    shared: Arc<Shared>,
+    message: ServingResult,
+    buffer: Vec<u8>,
+}
+
+struct Shared {
+    sink: Sink,
+    tracker: Arc<Tracker>,
+    counters: Arc<Counters>,
+    failure: Arc<OnceLock<String>>,
+    strategy: &'static str,
+    settings: Arc<Server>,
+    results_partitions: AtomicU32,
+    lines: Throttle,
+    warnings: Throttle,
+}
+
+/// Hears of acknowledged messages.
+struct Acknowledgements {
+    tracker: Arc<Tracker>,
+    failure: Arc<OnceLock<String>>,
+}
+
+impl Acknowledge for Acknowledgements {
+    fn acknowledged(&self, ticket: u64, result: kafka::Result<()>) {
+        match result {
+            Ok(()) => self.tracker.finish(Ticket::from_bits(ticket)),
+            // The record stays unfinished, so that nobody commits past it.
+            Err(error) => {
+                let _ = self.failure.set(chain(&error));
+            }
+        }
+    }
+}
+
+/// Anything that did not get to be scored, as it came.
+pub(crate) struct Stray<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) position: Position,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: Vec<(&'a str, Option<&'a [u8]>)>,
+    pub(crate) ticket: Ticket,
+}
+
+impl Delivery {
+    pub(crate) fn open(
+        connection: &Connection,
+        strategy: &'static str,
+        settings: Arc<Server>,
+        tracker: Arc<Tracker>,
+        counters: Arc<Counters>,
+    ) -> Result<Self, Error> {
+        let failure = Arc::new(OnceLock::new());
+        let acknowledgements = Acknowledgements {
+            tracker: Arc::clone(&tracker),
+            failure: Arc::clone(&failure),
+        };
+        let sink = Sink::open(connection, Arc::new(acknowledgements))?;
+        let shared = Shared {
+            sink,
+            tracker,
+            counters,
+            failure,
+            strategy,
+            settings,
+            results_partitions: AtomicU32::new(0),
+            lines: Throttle::new(LINES_PER_SECOND),
+            warnings: Throttle::new(LINES_PER_SECOND),
+        };
+        Ok(Self::of(Arc::new(shared)))
+    }
+
+    fn of(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            message: ServingResult::default(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Sends a record's outcome where it belongs. Waits while the producer's queue is full.
+    pub fn deliver(&mut self, pending: &Pending, outcome: Outcome) {
+        // Somebody else scores what was taken away from us.
+        if !self.shared.tracker.is_ours(pending.ticket) {
+            return;
+        }
+        match outcome {
+            Outcome::Scored {
+                score,
+                model,
+                scored_us,
+                scoring_ns,
+            } => {
+                self.result(pending, score, &model, scored_us, scoring_ns);
+            }
+            Outcome::NoModel => {
+                self.shared.counters.no_model();
+                self.shared.tracker.finish(pending.ticket);
+            }
+            Outcome::Failed(error) => {
+                self.dead_letter(pending, DeadLetterKind::ScoreFailed, &chain(&error));
+            }
+        }
+    }
+
+    /// Sends a record to the dead-letter topic.
+    pub(crate) fn dead_letter(&self, pending: &Pending, kind: DeadLetterKind, reason: &str) {
+        let Some(message) = pending.message() else {
+            return;
+        };
+        self.stray(
+            &Stray {
+                topic: &self.shared.settings.common.data_topic,
+                position: message.position,
+                key: message.key,
+                value: message.payload,
+                headers: message.headers().collect(),
+                ticket: pending.ticket,
+            },
+            kind,
+            reason,
+        );
+    }
+
+    /// Sends anything to the dead-letter topic, as it came, with the reason in its headers.
+    pub(crate) fn stray(&self, stray: &Stray<'_>, kind: DeadLetterKind, reason: &str) {
+        let shared = &*self.shared;
+        let Position { partition, offset } = stray.position;
+        shared.counters.dead_letter(kind);
+        if let Some(held_back) = shared.warnings.pass() {
+            tracing::warn!(
+                topic = stray.topic, partition, offset, %kind, held_back, "dead letter: {reason}"
+            );
+        }
+        let (partition, offset) = (partition.to_string(), offset.to_string());
+        let reason = ascii(reason);
+        let mut headers = stray.headers.clone();
+        headers.extend(
+            [
+                ("errors.topic", stray.topic),
+                ("errors.partition", partition.as_str()),
+                ("errors.offset", offset.as_str()),
+                ("errors.kind", kind.as_str()),
+                ("errors.message", reason.as_str()),
+                ("errors.strategy", shared.strategy),
+            ]
+            .map(|(name, value)| (name, Some(value.as_bytes()))),
+        );
+        let topic = shared.settings.common.dead_letter_topic.as_str();
+        let outgoing = Outgoing {
+            topic,
+            partition: None,
+            key: stray.key,
+            payload: stray.value,
+            headers: &headers,
+            timestamp_ms: None,
+        };
+        let Err(error) = shared.send(&outgoing, stray.ticket) else {
+            return;
+        };
+        // The position identifies the message: better a letter without it than none.
+        tracing::error!(
+            topic,
+            "a dead letter does not fit and goes without its value: {error}"
+        );
+        let note = format!(
+            "{reason} (the value is left out: {})",
+            ascii(&error.to_string())
+        );
+        let bare: Vec<_> = headers
+            .iter()
+            .filter(|(name, _)| name.starts_with("errors."))
+            .map(|&(name, value)| {
+                (
+                    name,
+                    if name == "errors.message" {
+                        Some(note.as_bytes())
+                    } else {
+                        value
+                    },
+                )
+            })
+            .collect();
+        let outgoing = Outgoing {
+            key: None,
+            payload: None,
+            headers: &bare,
+            ..outgoing
+        };
+        if let Err(error) = shared.send(&outgoing, stray.ticket) {
+            let _ = shared.failure.set(chain(&error));
+        }
+    }
+
+    fn result(
+        &mut self,
+        pending: &Pending,
+        score: Score,
+        model: &ServedModel,
+        scored_us: i64,
+        scoring_ns: u64,
+    ) {
+        let Some(source) = pending.message() else {
+            return;
+        };
+        let shared = &*self.shared;
+        let message = &mut self.message;
+        message.value = score.value;
+        match (&mut message.label, &score.label) {
+            // The space of the last label serves for this one.
+            (Some(label), Some(new)) => {
+                label.clear();
+                label.push_str(new);
+            }
+            (label, new) => *label = new.as_deref().map(str::to_owned),
+        }
+        message.probabilities = score
+            .probabilities
+            .iter()
+            .map(|(label, p)| (label.to_string(), *p))
+            .collect();
+        message.outputs = score
+            .outputs
+            .into_iter()
+            .map(|(name, t)| encode(&name, t))
+            .collect();
+        message.submitted_us = pending.record.submitted_us.unwrap_or_default();
+        message.scored_us = scored_us;
+        message.scoring_ns = i64::try_from(scoring_ns).unwrap_or(i64::MAX);
+        message.source_partition = source.position.partition;
+        message.source_offset = source.position.offset;
+        self.buffer.clear();
+        self.buffer.extend_from_slice(model.header());
+        // A Vec grows as needed, so that encoding into it cannot run out of room.
+        if message.encode(&mut self.buffer).is_err() {
+            return;
+        }
+
+        let submitted = source.header("submitted-us");
+        let headers = [("submitted-us", submitted)];
+        let partitions = shared.results_partitions.load(Ordering::Relaxed);
+        let partition = source
+            .position
+            .partition
+            .unsigned_abs()
+            .checked_rem(partitions);
+        let outgoing = Outgoing {
+            topic: &shared.settings.common.results_topic,
+            partition: partition.and_then(|partition| i32::try_from(partition).ok()),
+            key: source.key,
+            payload: Some(&self.buffer),
+            headers: if submitted.is_some() { &headers } else { &[] },
+            timestamp_ms: None,
+        };
+        shared.counters.scored(scoring_ns);
+        match shared.send(&outgoing, pending.ticket) {
+            Ok(()) => shared.print(
+                &pending.record.data_type,
+                &score.label,
+                score.value,
+                model,
+                scoring_ns,
+            ),
+            Err(error) => {
+                let reason = format!("its result cannot be sent: {}", chain(&error));
+                self.dead_letter(pending, DeadLetterKind::ScoreFailed, &reason);
+            }
+        }
+    }
+
+    /// Takes in what has been acknowledged, waiting up to `timeout` for something.
+    pub fn poll(&self, timeout: Duration) {
+        self.shared.sink.poll(timeout);
+    }
+
+    /// Waits until everything that was sent is acknowledged.
+    ///
+    /// # Errors
+    /// When it takes longer than `timeout`.
+    pub(crate) fn flush(&self, timeout: Duration) -> Result<(), Error> {
+        Ok(self.shared.sink.flush(timeout)?)
+    }
+
+    /// The number of partitions of the results topic.
+    pub(crate) fn set_results_partitions(&self, partitions: usize) {
+        let partitions = u32::try_from(partitions).unwrap_or(u32::MAX);
+        self.shared
+            .results_partitions
+            .store(partitions, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_no_model(&self) {
+        self.shared.counters.no_model();
+    }
+
+    /// Puts a record aside, as far as its partition's commits and revocation are concerned.
+    pub(crate) fn keep(&self, pending: &Pending) {
+        self.shared.tracker.keep(pending.ticket);
+    }
+
+    /// Whether the record is still ours to score.
+    pub(crate) fn is_ours(&self, pending: &Pending) -> bool {
+        self.shared.tracker.is_ours(pending.ticket)
+    }
+
+    /// Why nothing more can be delivered, if that is so.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.shared
+            .failure
+            .get()
+            .map(|reason| Error::Undelivered(reason.clone()))
+    }
+}
+
+impl Clone for Delivery {
+    fn clone(&self) -> Self {
+        Self::of(Arc::clone(&self.shared))
+    }
+}
+
+impl Shared {
+    /// Sends, waiting while the queue is full. An error says that no try will succeed.
+    fn send(&self, outgoing: &Outgoing<'_>, ticket: Ticket) -> Result<(), SendError> {
+        loop {
+            match self.sink.send(outgoing, ticket.to_bits()) {
+                Err(SendError::QueueFull) => {
+                    self.sink.poll(WAIT);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn print(
+        &self,
+        data_type: &str,
+        label: &Option<Arc<str>>,
+        value: Option<f64>,
+        model: &ServedModel,
+        scoring_ns: u64,
+    ) {
+        if self.settings.common.quiet || self.lines.pass().is_none() {
+            return;
+        }
+        let result = match (value, label) {
+            (Some(value), _) => format!("{value:?}"),
+            (None, Some(label)) => label.to_string(),
+            (None, None) => "none".to_owned(),
+        };
+        let took = scoring_ns as f64 / 1e6;
+        let name = &model.descriptor.name;
+        // A reader that went away is no reason to stop serving.
+        let _ = writeln!(
+            std::io::stdout().lock(),
+            "model served in {took:.3} ms, result {result}, model {name}, data type {data_type}"
+        );
+    }
+}
+
+/// A tensor as the wire has it: little endian, row-major.
+fn encode(name: &str, tensor: model::Tensor) -> Tensor {
+    use model::Data;
+    let (element, data) = match tensor.data {
+        Data::Float(v) => (
+            ElementType::Float,
+            v.iter().flat_map(|n| n.to_le_bytes()).collect(),
+        ),
+        Data::Double(v) => (
+            ElementType::Double,
+            v.iter().flat_map(|n| n.to_le_bytes()).collect(),
+        ),
+        Data::Int32(v) => (
+            ElementType::Int32,
+            v.iter().flat_map(|n| n.to_le_bytes()).collect(),
+        ),
+        Data::Int64(v) => (
+            ElementType::Int64,
+            v.iter().flat_map(|n| n.to_le_bytes()).collect(),
+        ),
+        Data::Bool(v) => (
+            ElementType::Bool,
+            v.iter().map(|&truth| u8::from(truth)).collect(),
+        ),
+        Data::Text(v) => {
+            let mut bytes: Vec<u8> = Vec::new();
+            for text in v {
+                bytes.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+                bytes.extend(text.as_bytes());
+            }
+            (ElementType::String, bytes)
+        }
+    };
+    Tensor {
+        name: name.to_owned(),
+        shape: tensor
+            .shape
+            .iter()
+            .map(|&n| i64::try_from(n).unwrap_or(i64::MAX))
+            .collect(),
+        r#type: element.into(),
+        data: data.into(),
+    }
+}

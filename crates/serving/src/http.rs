@@ -1,0 +1,148 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use serde_json::json;
+
+use crate::counters::Counters;
+use crate::readiness::Readiness;
+use crate::{ModelState, Queries};
+
+/// How long a strategy may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the state queries are answered from.
+pub(crate) struct Api {
+    pub(crate) strategy: &'static str,
+    pub(crate) instance: String,
+    pub(crate) since_ms: i64,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) queries: Queries,
+}
+
+/// The state queries, as a router: tests call it without a port.
+pub(crate) fn router(api: Api) -> Router {
+    Router::new()
+        .route("/health/live", get(|| async { "live\n" }))
+        .route("/health/ready", get(ready))
+        .route("/models", get(models))
+        .route("/state", get(state))
+        .route("/state/{data_type}", get(model_state))
+        .route("/metrics", get(metrics))
+        .fallback(unknown)
+        .with_state(Arc::new(api))
+}
+
+type Parameters = Query<BTreeMap<String, String>>;
+
+/// A refusal, as JSON.
+fn refuse(status: StatusCode, error: &str) -> Response {
+    (status, Json(json!({ "error": error }))).into_response()
+}
+
+async fn unknown() -> Response {
+    let known = [
+        "/health/live",
+        "/health/ready",
+        "/models",
+        "/state",
+        "/state/{dataType}",
+        "/metrics",
+    ];
+    let body = json!({ "error": "there is nothing at this path", "known": known });
+    (StatusCode::NOT_FOUND, Json(body)).into_response()
+}
+
+async fn ready(State(api): State<Arc<Api>>) -> Response {
+    match api.readiness.missing() {
+        None => "ready\n".into_response(),
+        Some(missing) => refuse(StatusCode::SERVICE_UNAVAILABLE, missing),
+    }
+}
+
+async fn models(State(api): State<Arc<Api>>) -> Result<Response, Response> {
+    let states = api.states().await?;
+    Ok(Json(names(&states)).into_response())
+}
+
+async fn state(
+    State(api): State<Arc<Api>>,
+    Query(parameters): Parameters,
+) -> Result<Response, Response> {
+    scope(&parameters)?;
+    let models = api.states().await?;
+    let totals = api.counters.totals();
+    let body = json!({
+        "strategy": api.strategy,
+        "instance": api.instance,
+        "since": api.since_ms,
+        "records": totals.records,
+        "scored": totals.scored,
+        "noModel": totals.no_model,
+        "deadLetters": totals.dead_letters,
+        "models": models,
+    });
+    Ok(Json(body).into_response())
+}
+
+async fn model_state(
+    State(api): State<Arc<Api>>,
+    Path(data_type): Path<String>,
+    Query(parameters): Parameters,
+) -> Result<Response, Response> {
+    scope(&parameters)?;
+    let states = api.states().await?;
+    if let Some(state) = states.iter().find(|state| state.data_type == data_type) {
+        return Ok(Json(state).into_response());
+    }
+    let body = json!({
+        "error": format!("the data type `{data_type}` has no model"),
+        "known": names(&states),
+    });
+    Ok((StatusCode::NOT_FOUND, Json(body)).into_response())
+}
+
+async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    let text = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, text)], api.counters.render()).into_response()
+}
+
+/// One instance answers for itself, so far.
+fn scope(parameters: &BTreeMap<String, String>) -> Result<(), Response> {
+    match parameters.get("scope").map(String::as_str) {
+        None | Some("instance") => Ok(()),
+        Some("application") => Err(refuse(
+            StatusCode::BAD_REQUEST,
+            "scope=application is not supported yet: ask each instance for its own state",
+        )),
+        Some(_) => Err(refuse(
+            StatusCode::BAD_REQUEST,
+            "the scope is `instance` or `application`",
+        )),
+    }
+}
+
+fn names(states: &[ModelState]) -> Vec<&str> {
+    states
+        .iter()
+        .map(|state| state.data_type.as_str())
+        .collect()
+}
+
+impl Api {
+    async fn states(&self) -> Result<Vec<ModelState>, Response> {
+        match tokio::time::timeout(PATIENCE, self.queries.states()).await {
+            Ok(Some(states)) => Ok(states),
+            Ok(None) | Err(_) => Err(refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the strategy does not answer at the moment: ask again",
+            )),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kafka::{Assignment, Committer};
+
+use crate::Delivery;
+use crate::readiness::Readiness;
+use crate::topics::Topics;
+use crate::tracker::Tracker;
+
+/// How long a revoked partition may drain: less than the session timeout, and than what is left
+/// after a signal to stop.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Hears which partitions are ours: those that come are tracked from then on, those that go are
+/// drained and committed before they are released.
+pub(crate) struct Partitions {
+    tracker: Arc<Tracker>,
+    delivery: Delivery,
+    topics: Topics,
+    readiness: Arc<Readiness>,
+}
+
+impl Partitions {
+    pub(crate) fn new(
+        tracker: Arc<Tracker>,
+        delivery: Delivery,
+        topics: Topics,
+        readiness: Arc<Readiness>,
+    ) -> Self {
+        Self {
+            tracker,
+            delivery,
+            topics,
+            readiness,
+        }
+    }
+
+    pub(crate) fn tracker(&self) -> &Arc<Tracker> {
+        &self.tracker
+    }
+
+    pub(crate) fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    pub(crate) fn topics(&self) -> &Topics {
+        &self.topics
+    }
+}
+
+impl Assignment for Partitions {
+    fn assigned(&self, partitions: &[i32]) {
+        self.tracker.assign(partitions);
+        // The broker may have come back without its topics, or with more partitions.
+        match self.topics.ensure() {
+            Ok(count) => self.delivery.set_results_partitions(count),
+            Err(error) => tracing::warn!("the results topic cannot be looked up: {error}"),
+        }
+        self.readiness.is_assigned();
+    }
+
+    fn revoked(&self, partitions: &[i32], lost: bool, committer: Committer<'_>) {
+        if !lost {
+            let deadline = Instant::now() + DRAIN;
+            while !self.tracker.is_idle(partitions) && Instant::now() < deadline {
+                self.delivery.poll(Duration::from_millis(5));
+            }
+            let positions = self.tracker.committable(partitions);
+            if let Err(error) = committer.commit_sync(&positions) {
+                tracing::warn!(
+                    ?partitions,
+                    "the last commit failed, the next owner repeats some records: {error}"
+                );
+            }
+        }
+        self.tracker.revoke(partitions);
+    }
+}

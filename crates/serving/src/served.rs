@@ -1,0 +1,52 @@
+use std::fmt;
+use std::sync::Arc;
+
+use model::{Descriptor, Model};
+use prost::Message as _;
+use protobufs::ServingResult;
+
+/// A loaded model with its descriptor, shared by whoever scores with it.
+pub struct ServedModel {
+    /// What the models topic said of it.
+    pub descriptor: Descriptor,
+    /// The model itself.
+    pub model: Arc<dyn Model>,
+    /// What all of its results have in common, encoded once.
+    header: Vec<u8>,
+}
+
+impl ServedModel {
+    /// The model that came of this descriptor.
+    #[must_use]
+    pub fn new(descriptor: Descriptor, model: Arc<dyn Model>) -> Self {
+        let common = ServingResult {
+            data_type: descriptor.data_type.to_string(),
+            model_name: descriptor.name.to_string(),
+            model_version: descriptor.version.to_string(),
+            model_type: descriptor.model_type.into(),
+            model_digest: descriptor.digest.short(),
+            ..ServingResult::default()
+        };
+        Self {
+            header: common.encode_to_vec(),
+            descriptor,
+            model,
+        }
+    }
+
+    /// The encoded fields that all of its results share. Messages of the same type may be
+    /// concatenated: the fields of both are those of one (Protocol Buffers encoding, "Last One
+    /// Wins").
+    pub(crate) fn header(&self) -> &[u8] {
+        &self.header
+    }
+}
+
+impl fmt::Debug for ServedModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServedModel")
+            .field("name", &self.descriptor.name)
+            .field("version", &self.descriptor.version)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,339 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use kafka::Position;
+
+/// Names one record between its source and its end: which assignment it came with, and its place
+/// in it. It fits the 64 bits that ride with a message through the producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(u64);
+
+impl Ticket {
+    /// Of messages that no record waits for.
+    pub(crate) const NONE: Self = Self(u64::MAX);
+    const LANE_BITS: u32 = 20;
+
+    fn new(lane: u64, place: u64) -> Self {
+        Self(lane << (64 - Self::LANE_BITS) | place)
+    }
+
+    fn lane(self) -> u64 {
+        self.0 >> (64 - Self::LANE_BITS)
+    }
+
+    fn place(self) -> u64 {
+        self.0 & (u64::MAX >> Self::LANE_BITS)
+    }
+
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+
+/// Which records are finished, and so up to where each partition may be committed: the first
+/// record that is not. "Finished" is: its result, or its dead letter, is acknowledged, or it was
+/// dropped as it should be.
+///
+/// Records come in the order of their offsets and finish in any order. Offsets may have gaps.
+#[derive(Debug, Default)]
+pub(crate) struct Tracker {
+    lanes: Mutex<Lanes>,
+}
+
+#[derive(Debug, Default)]
+struct Lanes {
+    /// One for each assignment of a partition that is in force; a later assignment of the same
+    /// partition is another lane, so that what is left over from an earlier one does not count.
+    by_id: BTreeMap<u64, Lane>,
+    id_of: BTreeMap<i32, u64>,
+    next_id: u64,
+    unfinished: usize,
+}
+
+#[derive(Debug)]
+struct Lane {
+    partition: i32,
+    /// The place of the first entry of `window`.
+    first: u64,
+    window: VecDeque<Entry>,
+    /// The offset after the last record before the window.
+    finished: Option<i64>,
+    committed: Option<i64>,
+    unfinished: usize,
+    /// Of the unfinished, those that wait for a model.
+    kept: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    offset: i64,
+    finished: bool,
+    kept: bool,
+}
+
+impl Tracker {
+    fn lock(&self) -> MutexGuard<'_, Lanes> {
+        // A panic elsewhere leaves counts, not invariants, behind.
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// These partitions are ours from now on.
+    pub(crate) fn assign(&self, partitions: &[i32]) {
+        let mut lanes = self.lock();
+        for &partition in partitions {
+            lanes.remove(partition);
+            let id = lanes.next_id;
+            // The last id would make tickets that look like none.
+            lanes.next_id = (id + 1) % ((1 << Ticket::LANE_BITS) - 1);
+            lanes.id_of.insert(partition, id);
+            let lane = Lane {
+                partition,
+                first: 0,
+                window: VecDeque::new(),
+                finished: None,
+                committed: None,
+                unfinished: 0,
+                kept: 0,
+            };
+            lanes.by_id.insert(id, lane);
+        }
+    }
+
+    /// These partitions are no longer ours: nothing of them counts any more.
+    pub(crate) fn revoke(&self, partitions: &[i32]) {
+        let mut lanes = self.lock();
+        for &partition in partitions {
+            lanes.remove(partition);
+        }
+    }
+
+    /// A record was read. `None`: its partition is not ours (any more).
+    pub(crate) fn begin(&self, position: Position) -> Option<Ticket> {
+        let mut lanes = self.lock();
+        let id = *lanes.id_of.get(&position.partition)?;
+        let lane = lanes.by_id.get_mut(&id)?;
+        let place = lane.first + lane.window.len() as u64;
+        lane.window.push_back(Entry {
+            offset: position.offset,
+            finished: false,
+            kept: false,
+        });
+        lane.unfinished += 1;
+        lanes.unfinished += 1;
+        Some(Ticket::new(id, place))
+    }
+
+    /// Whether the record's partition is still ours, by the assignment that it came with.
+    pub(crate) fn is_ours(&self, ticket: Ticket) -> bool {
+        self.lock().by_id.contains_key(&ticket.lane())
+    }
+
+    /// A record is put aside until its data type has a model; finishing takes it back.
+    pub(crate) fn keep(&self, ticket: Ticket) {
+        let mut lanes = self.lock();
+        let Some(lane) = lanes.by_id.get_mut(&ticket.lane()) else {
+            return;
+        };
+        let Some(entry) = lane.entry(ticket) else {
+            return;
+        };
+        if !entry.finished && !std::mem::replace(&mut entry.kept, true) {
+            lane.kept += 1;
+        }
+    }
+
+    /// A record is finished. Doing it twice, or after a revocation, changes nothing.
+    pub(crate) fn finish(&self, ticket: Ticket) {
+        let mut lanes = self.lock();
+        let Some(lane) = lanes.by_id.get_mut(&ticket.lane()) else {
+            return;
+        };
+        let Some(entry) = lane.entry(ticket) else {
+            return;
+        };
+        if std::mem::replace(&mut entry.finished, true) {
+            return;
+        }
+        let kept = usize::from(std::mem::take(&mut entry.kept));
+        lane.kept -= kept;
+        lane.unfinished -= 1;
+        while let Some(entry) = lane.window.front().filter(|entry| entry.finished) {
+            lane.finished = Some(entry.offset.saturating_add(1));
+            lane.first += 1;
+            lane.window.pop_front();
+        }
+        lanes.unfinished -= 1;
+    }
+
+    /// How many records have been read and are not finished.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.lock().unfinished
+    }
+
+    /// Whether nothing of these partitions is under way; what waits for a model is not.
+    pub(crate) fn is_idle(&self, partitions: &[i32]) -> bool {
+        let lanes = self.lock();
+        partitions.iter().all(|partition| {
+            let lane = lanes
+                .id_of
+                .get(partition)
+                .and_then(|id| lanes.by_id.get(id));
+            lane.is_none_or(|lane| lane.unfinished == lane.kept)
+        })
+    }
+
+    /// The partitions that are ours.
+    pub(crate) fn partitions(&self) -> Vec<i32> {
+        self.lock().id_of.keys().copied().collect()
+    }
+
+    /// What may be committed and was not taken yet: for the commits on the way, of which a failed
+    /// one is made up for by the next.
+    pub(crate) fn take_committable(&self) -> Vec<Position> {
+        let mut lanes = self.lock();
+        let committable = |lane: &mut Lane| {
+            let offset = lane.finished.filter(|_| lane.finished != lane.committed)?;
+            lane.committed = Some(offset);
+            Some(Position {
+                partition: lane.partition,
+                offset,
+            })
+        };
+        lanes.by_id.values_mut().filter_map(committable).collect()
+    }
+
+    /// What may be committed, whether it was taken or not: for the last commit of a partition.
+    pub(crate) fn committable(&self, partitions: &[i32]) -> Vec<Position> {
+        let lanes = self.lock();
+        let ours = lanes
+            .by_id
+            .values()
+            .filter(|lane| partitions.contains(&lane.partition));
+        ours.filter_map(|lane| {
+            Some(Position {
+                partition: lane.partition,
+                offset: lane.finished?,
+            })
+        })
+        .collect()
+    }
+}
+
+impl Lanes {
+    fn remove(&mut self, partition: i32) {
+        let Some(id) = self.id_of.remove(&partition) else {
+            return;
+        };
+        if let Some(lane) = self.by_id.remove(&id) {
+            self.unfinished -= lane.unfinished;
+        }
+    }
+}
+
+impl Lane {
+    fn entry(&mut self, ticket: Ticket) -> Option<&mut Entry> {
+        let index = ticket.place().checked_sub(self.first)?;
+        self.window.get_mut(usize::try_from(index).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(partition: i32, offset: i64) -> Position {
+        Position { partition, offset }
+    }
+
+    #[test]
+    fn only_what_is_finished_without_a_gap_may_be_committed() {
+        let tracker = Tracker::default();
+        tracker.assign(&[0, 1]);
+        let tickets: Vec<_> = [3, 4, 7]
+            .map(|offset| tracker.begin(at(0, offset)).unwrap())
+            .into();
+        assert!(tracker.take_committable().is_empty());
+        tracker.finish(tickets[1]);
+        assert!(tracker.take_committable().is_empty());
+        tracker.finish(tickets[0]);
+        assert_eq!(tracker.take_committable(), [at(0, 5)]);
+        assert!(tracker.take_committable().is_empty());
+        tracker.finish(tickets[2]);
+        tracker.finish(tickets[2]);
+        assert_eq!(tracker.unfinished(), 0);
+        assert_eq!(tracker.take_committable(), [at(0, 8)]);
+        assert_eq!(tracker.committable(&[0, 1]), [at(0, 8)]);
+    }
+
+    #[test]
+    fn what_is_left_of_an_earlier_assignment_does_not_count() {
+        let tracker = Tracker::default();
+        tracker.assign(&[0]);
+        let old = tracker.begin(at(0, 10)).unwrap();
+        tracker.revoke(&[0]);
+        assert!(!tracker.is_ours(old));
+        assert_eq!(tracker.begin(at(0, 11)), None);
+        tracker.assign(&[0]);
+        let new = tracker.begin(at(0, 10)).unwrap();
+        tracker.finish(old);
+        assert!(tracker.take_committable().is_empty());
+        assert_eq!(tracker.unfinished(), 1);
+        tracker.finish(new);
+        assert_eq!(tracker.take_committable(), [at(0, 11)]);
+    }
+
+    #[test]
+    fn a_record_that_waits_for_a_model_holds_the_commit_and_not_the_revocation() {
+        let tracker = Tracker::default();
+        tracker.assign(&[0]);
+        let kept = tracker.begin(at(0, 0)).unwrap();
+        let other = tracker.begin(at(0, 1)).unwrap();
+        tracker.keep(kept);
+        tracker.keep(kept);
+        assert!(!tracker.is_idle(&[0]));
+        tracker.finish(other);
+        assert!(tracker.is_idle(&[0]));
+        assert!(tracker.take_committable().is_empty());
+        tracker.finish(kept);
+        assert!(tracker.is_idle(&[0]));
+        assert_eq!(tracker.take_committable(), [at(0, 2)]);
+    }
+
+    #[test]
+    fn messages_that_no_record_waits_for_finish_nothing() {
+        let tracker = Tracker::default();
+        tracker.assign(&[0]);
+        tracker.finish(Ticket::NONE);
+        tracker.finish(Ticket::from_bits(12345));
+        assert_eq!(tracker.unfinished(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn in_whatever_order_records_finish_the_commit_never_passes_one_that_is_not(
+            order in Just((0..40_usize).collect::<Vec<_>>()).prop_shuffle(),
+            gap in 1..5_i64,
+        ) {
+            let tracker = Tracker::default();
+            tracker.assign(&[7]);
+            let tickets: Vec<_> =
+                (0..40).map(|i| tracker.begin(at(7, i * gap)).unwrap()).collect();
+            let mut finished = [false; 40];
+            for i in order {
+                tracker.finish(tickets[i]);
+                finished[i] = true;
+                let first = finished.iter().position(|done| !done).unwrap_or(40);
+                for position in tracker.take_committable() {
+                    prop_assert_eq!(position.offset, (first as i64 - 1) * gap + 1);
+                }
+            }
+            prop_assert_eq!(tracker.unfinished(), 0);
+        }
+    }
+}
