@@ -138,3 +138,16 @@ fn a_version_of_api_versions_from_the_future_is_answered_with_those_there_are() 
         0
     );
 }
+
+#[test]
+fn a_client_that_hangs_up_is_hung_up_on() {
+    let mut connection = Connection::open(cluster().bootstrap());
+    assert_eq!(
+        connection
+            .call(0, &ApiVersionsRequest::default())
+            .error_code,
+        0
+    );
+    connection.finish();
+    assert_eq!(connection.receive_frame(), None);
+}

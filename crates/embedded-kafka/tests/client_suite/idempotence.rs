@@ -1,11 +1,32 @@
 //! Idempotent producers: nothing twice, nothing out of order.
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::{InitProducerIdRequest, ProducerId};
 
 use crate::clients::batch::{Writer, batch};
 use crate::clients::entry::{entries, numbered};
+use crate::clients::eventually;
 use crate::clients::wire::Connection;
 use crate::cluster;
+
+impl Connection {
+    /// A new producer's id and epoch.
+    fn producer(&mut self) -> Writer {
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_transaction_timeout_ms(60_000)
+            .with_producer_id(ProducerId(-1));
+        // A broker that has just started may still be fetching ids to give away.
+        eventually("the broker gives a producer id", || {
+            let response = self.call(1, &request);
+            (response.error_code == 0).then_some(Writer {
+                id: response.producer_id.0,
+                epoch: response.producer_epoch,
+                sequence: 0,
+            })
+        })
+    }
+}
 
 #[test]
 fn many_requests_in_flight_stay_in_order_and_single() {
@@ -157,4 +178,40 @@ fn sequences_are_kept_per_partition_and_survive_the_connection() {
         ),
         (0, 2)
     );
+}
+
+#[test]
+fn a_producer_that_the_broker_does_not_know_goes_on_at_any_sequence_number() {
+    let cluster = cluster();
+    let topic = cluster.topic(1, &[]);
+    let mut connection = Connection::open(cluster.bootstrap());
+    // Its earlier records may have been deleted, and with them its sequence (KIP-360).
+    let start = Writer {
+        sequence: 12,
+        ..connection.producer()
+    };
+    assert_eq!(connection.produce(&topic, &batch(start, 2)), (0, 0));
+    let next = Writer {
+        sequence: 14,
+        ..start
+    };
+    assert_eq!(connection.produce(&topic, &batch(next, 1)), (0, 2));
+    assert_eq!(connection.produce(&topic, &batch(start, 2)), (0, 0));
+}
+
+#[test]
+fn the_sequence_goes_on_at_zero_after_its_largest_number() {
+    let cluster = cluster();
+    let topic = cluster.topic(1, &[]);
+    let mut connection = Connection::open(cluster.bootstrap());
+    let last = Writer {
+        sequence: i32::MAX - 1,
+        ..connection.producer()
+    };
+    assert_eq!(connection.produce(&topic, &batch(last, 2)), (0, 0));
+    let first = Writer {
+        sequence: 0,
+        ..last
+    };
+    assert_eq!(connection.produce(&topic, &batch(first, 2)), (0, 2));
 }

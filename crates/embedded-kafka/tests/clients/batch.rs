@@ -2,13 +2,12 @@
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
+use kafka_protocol::messages::ProduceRequest;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest, ProducerId};
 use kafka_protocol::records::{
     Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
 
-use super::eventually;
 use super::wire::{Connection, topic_name};
 
 /// Who writes a batch: producer id, its epoch, and the sequence number of the first record.
@@ -59,23 +58,6 @@ pub(crate) fn batch(writer: Writer, count: i32) -> Bytes {
 }
 
 impl Connection {
-    /// A new producer's id and epoch.
-    pub(crate) fn producer(&mut self) -> Writer {
-        let request = InitProducerIdRequest::default()
-            .with_transactional_id(None)
-            .with_transaction_timeout_ms(60_000)
-            .with_producer_id(ProducerId(-1));
-        // A broker that has just started may still be fetching ids to give away.
-        eventually("the broker gives a producer id", || {
-            let response = self.call(1, &request);
-            (response.error_code == 0).then_some(Writer {
-                id: response.producer_id.0,
-                epoch: response.producer_epoch,
-                sequence: 0,
-            })
-        })
-    }
-
     /// Sends a batch to partition 0; the error code and the offset of its first record.
     pub(crate) fn produce(&mut self, topic: &str, batch: &Bytes) -> (i16, i64) {
         let request = ProduceRequest::default()

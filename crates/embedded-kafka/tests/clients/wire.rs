@@ -1,7 +1,7 @@
 //! Single requests on a socket, for what librdkafka does not send, or not on demand.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{
@@ -86,6 +86,11 @@ impl Connection {
     /// Sends bytes as they are.
     pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
         let _closed = self.stream.write_all(bytes);
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn finish(&self) {
+        let _closed = self.stream.shutdown(Shutdown::Write);
     }
 
     /// The next response, or `None` at the end of the connection. Silence fails the test.
