@@ -253,3 +253,126 @@ pub(crate) fn add_sequence(first: i32, delta: i32) -> i32 {
         None => delta - (i32::MAX - first) - 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+
+    fn sample() -> Bytes {
+        samples::batch(
+            &[(5, None, b"a"), (9, Some(b"k"), b"b")],
+            Compression::None,
+            None,
+        )
+    }
+
+    fn refused(sent: &[u8]) -> i16 {
+        Batch::check(&Bytes::copy_from_slice(sent))
+            .unwrap_err()
+            .code()
+    }
+
+    /// Sets bytes and makes the checksum match again.
+    fn changed(at: usize, to: &[u8]) -> Vec<u8> {
+        let mut sent = sample().to_vec();
+        sent[at..at + to.len()].copy_from_slice(to);
+        let checksum = crc32c::crc32c(&sent[CHECKED..]);
+        sent[17..21].copy_from_slice(&checksum.to_be_bytes());
+        sent
+    }
+
+    #[test]
+    fn a_batch_is_read_as_it_was_written() {
+        let batch = Batch::check(&sample()).unwrap();
+        assert_eq!(
+            (batch.count, batch.base_timestamp, batch.max_timestamp),
+            (2, 5, 9)
+        );
+        assert_eq!(batch.len(), sample().len());
+        assert!(batch.lacks_key());
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed_or_harmless() {
+        // Base offset and leader epoch are the broker's to set; all else is checked.
+        let sent = sample();
+        for bit in 0..sent.len() * 8 {
+            let mut flipped = sent.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let harmless = bit / 8 < 8 || (12..16).contains(&(bit / 8));
+            let result = Batch::check(&Bytes::from(flipped));
+            assert_eq!(result.is_ok(), harmless, "bit {bit}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn truncated_and_doubled_batches_are_refused() {
+        let sent = sample();
+        for length in 0..sent.len() {
+            assert_eq!(refused(&sent[..length]), 2, "{length} bytes");
+        }
+        assert_eq!(refused(&[&sent[..], &sent[..]].concat()), 87);
+    }
+
+    #[test]
+    fn headers_that_contradict_the_records_are_refused() {
+        assert_eq!(
+            refused(&changed(57, &3_i32.to_be_bytes())),
+            87,
+            "record count"
+        );
+        assert_eq!(
+            refused(&changed(57, &(-1_i32).to_be_bytes())),
+            87,
+            "negative count"
+        );
+        assert_eq!(
+            refused(&changed(23, &i32::MAX.to_be_bytes())),
+            87,
+            "last offset delta"
+        );
+        assert_eq!(refused(&changed(16, &[1])), 87, "format version 1");
+        assert_eq!(
+            refused(&changed(21, &7_i16.to_be_bytes())),
+            76,
+            "unknown codec"
+        );
+        assert_eq!(
+            refused(&changed(21, &CONTROL.to_be_bytes())),
+            87,
+            "control batch"
+        );
+        assert_eq!(
+            refused(&changed(21, &TRANSACTIONAL.to_be_bytes())),
+            48,
+            "transaction"
+        );
+        assert_eq!(
+            refused(&changed(43, &9_i64.to_be_bytes())),
+            87,
+            "producer without epoch"
+        );
+        assert_eq!(refused(&changed(61, &[0x7f])), 87, "record length");
+    }
+
+    #[test]
+    fn placing_and_stamping_keep_the_checksum_right() {
+        let mut batch = Batch::check(&sample()).unwrap();
+        batch.place(1000, 7);
+        batch.stamp(123_456);
+        let whole = [&batch.header()[..], &batch.records()[..]].concat();
+        let again = Batch::check(&Bytes::from(whole)).unwrap();
+        assert_eq!((again.base_offset(), again.last_offset()), (1000, 1001));
+        assert_eq!((again.max_timestamp, again.append_time()), (123_456, true));
+    }
+
+    #[test]
+    fn a_small_part_of_a_large_request_lets_go_of_it() {
+        let request = Bytes::from([&sample()[..], &[0; 1000][..]].concat());
+        let mut batch = Batch::check(&request.slice(..sample().len())).unwrap();
+        batch.detach(request.len());
+        let kept = batch.records().as_ptr_range();
+        assert!(!request.as_ptr_range().contains(&kept.start));
+    }
+}

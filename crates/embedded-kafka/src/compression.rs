@@ -57,3 +57,61 @@ fn expand_block(block: &[u8], before: usize) -> Option<Vec<u8>> {
     }
     snap::raw::Decoder::new().decompress_vec(block).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+
+    const CODECS: [Compression; 5] = [
+        Compression::None,
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ];
+
+    #[test]
+    fn every_codec_is_read() {
+        let values: Vec<Vec<u8>> = (0..100_u8).map(|i| vec![i % 7; 200]).collect();
+        let records: Vec<samples::Sample<'_>> =
+            values.iter().map(|value| (1, None, &value[..])).collect();
+        let plain =
+            expand(&Batch::check(&samples::batch(&records, Compression::None, None)).unwrap());
+        for codec in CODECS {
+            let batch = Batch::check(&samples::batch(&records, codec, None)).unwrap();
+            assert_eq!(expand(&batch), plain, "{codec:?}");
+        }
+    }
+
+    #[test]
+    fn snappy_streams_of_the_java_client_are_read() {
+        let mut stream = XERIAL.to_vec();
+        stream.extend([0, 0, 0, 1, 0, 0, 0, 1]);
+        for part in [&b"first, "[..], b"second"] {
+            let block = snap::raw::Encoder::new().compress_vec(part).unwrap();
+            stream.extend((block.len() as i32).to_be_bytes());
+            stream.extend(block);
+        }
+        assert_eq!(expand_snappy(&stream).unwrap(), "first, second");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn noise_is_refused_without_harm(
+            noise in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+            codec in proptest::sample::select(&CODECS[1..]),
+        ) {
+            let sent = samples::batch(&[(1, None, &noise)], codec, None);
+            let mut broken = sent[..61].to_vec();
+            broken.extend(&noise);
+            let length = i32::try_from(broken.len() - 12).unwrap();
+            broken[8..12].copy_from_slice(&length.to_be_bytes());
+            let checksum = crc32c::crc32c(&broken[21..]);
+            broken[17..21].copy_from_slice(&checksum.to_be_bytes());
+            if let Ok(batch) = Batch::check(&broken.into()) {
+                let _ = expand(&batch);
+            }
+        }
+    }
+}

@@ -101,3 +101,43 @@ impl ByteBuf for Guarded {
         self.bytes.split_to(size)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::MetadataRequest;
+    use kafka_protocol::protocol::Decodable;
+
+    use super::*;
+
+    #[test]
+    fn a_compact_count_beyond_the_frame_is_refused() {
+        // Metadata version 9: the first field is the compact count of topics.
+        for count in [
+            &[0xff, 0xff, 0xff, 0xff, 0x0f][..],
+            &[0x80, 0x80, 0x80, 0x04],
+        ] {
+            let mut guarded = Guarded::new(Bytes::copy_from_slice(count));
+            assert!(MetadataRequest::decode(&mut guarded, 9).is_err());
+        }
+    }
+
+    #[test]
+    fn an_overlong_integer_is_refused() {
+        let mut guarded = Guarded::new(Bytes::from_static(&[0xff; 20]));
+        assert!(MetadataRequest::decode(&mut guarded, 9).is_err());
+    }
+
+    #[test]
+    fn a_plain_count_beyond_the_frame_is_refused_on_trial() {
+        let mut message = i32::MAX.to_be_bytes().to_vec();
+        message.extend([0, 1, b'a']);
+        let guarded = Guarded::new(Bytes::from(message));
+        assert!(MetadataRequest::decode(&mut guarded.on_trial(), 1).is_err());
+    }
+
+    #[test]
+    fn what_is_no_count_may_be_large() {
+        let mut guarded = Guarded::new(Bytes::from(i32::MAX.to_be_bytes().to_vec()));
+        assert_eq!(guarded.try_get_i32().unwrap(), i32::MAX);
+    }
+}

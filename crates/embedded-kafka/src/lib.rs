@@ -37,6 +37,8 @@ mod producers;
 mod records;
 mod rejection;
 mod retention;
+#[cfg(test)]
+mod samples;
 mod server;
 mod topics;
 mod wire;

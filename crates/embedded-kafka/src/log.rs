@@ -361,3 +361,219 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::batch::{Compression, Sequence};
+    use crate::options::Options;
+    use crate::samples;
+
+    fn partition() -> (Partition, TopicConfig) {
+        (
+            Partition::new(3),
+            TopicConfig::new([], &Options::default()).unwrap(),
+        )
+    }
+
+    fn batch(timestamps: &[i64], sequence: Option<Sequence>) -> Batch {
+        let records: Vec<samples::Sample<'_>> = timestamps
+            .iter()
+            .map(|timestamp| (*timestamp, None, &b"value"[..]))
+            .collect();
+        Batch::check(&samples::batch(&records, Compression::Gzip, sequence)).unwrap()
+    }
+
+    fn fill(partition: &Partition, config: &TopicConfig, batches: &[&[i64]]) {
+        for timestamps in batches {
+            partition
+                .append(batch(timestamps, None), config, 1_000)
+                .unwrap();
+        }
+    }
+
+    fn base_offsets(log: &Log, offset: i64, max_bytes: usize, first: bool) -> Vec<i64> {
+        let mut read = Read::new();
+        log.read(offset, max_bytes, first, &mut read);
+        read.iter()
+            .map(|(header, _)| i64::from_be_bytes(*header.first_chunk().unwrap()))
+            .collect()
+    }
+
+    fn bounds(partition: &Partition) -> (i64, i64) {
+        let log = partition.log();
+        (log.start(), log.end())
+    }
+
+    #[test]
+    fn reading_starts_with_the_batch_that_holds_the_offset() {
+        let (partition, config) = partition();
+        fill(&partition, &config, &[&[1, 2, 3], &[4], &[5, 6]]);
+        let log = partition.log();
+        assert_eq!((log.start(), log.end()), (0, 6));
+        assert_eq!(base_offsets(&log, 0, usize::MAX, false), [0, 3, 4]);
+        assert_eq!(base_offsets(&log, 2, usize::MAX, false), [0, 3, 4]);
+        assert_eq!(base_offsets(&log, 3, usize::MAX, false), [3, 4]);
+        assert_eq!(base_offsets(&log, 5, usize::MAX, false), [4]);
+        assert!(base_offsets(&log, 6, usize::MAX, true).is_empty());
+    }
+
+    #[test]
+    fn one_batch_comes_even_if_it_is_too_large() {
+        let (partition, config) = partition();
+        fill(&partition, &config, &[&[1], &[2]]);
+        let log = partition.log();
+        assert_eq!(base_offsets(&log, 0, 1, true), [0]);
+        assert!(base_offsets(&log, 0, 1, false).is_empty());
+    }
+
+    #[test]
+    fn records_are_found_by_time_inside_batches_and_out_of_order() {
+        let (partition, config) = partition();
+        fill(&partition, &config, &[&[10, 30, 20], &[5], &[40, 50]]);
+        let found = |time| {
+            partition
+                .find(time)
+                .map(|found| (found.offset, found.timestamp))
+        };
+        assert_eq!(found(0), Some((0, 10)));
+        assert_eq!(found(11), Some((1, 30)));
+        assert_eq!(found(31), Some((4, 40)));
+        assert_eq!(found(41), Some((5, 50)));
+        assert_eq!(found(51), None);
+        assert_eq!(partition.latest().map(|found| found.offset), Some(5));
+        partition.change(|log| log.delete_before(2));
+        assert_eq!(found(15), Some((2, 20)));
+        assert_eq!(found(25), Some((4, 40)));
+    }
+
+    #[test]
+    fn deleted_records_are_gone_and_their_batch_stays_while_part_of_it_does() {
+        let (partition, config) = partition();
+        fill(&partition, &config, &[&[1, 2], &[3, 4]]);
+        partition.change(|log| log.delete_before(1));
+        assert_eq!(base_offsets(&partition.log(), 1, usize::MAX, false), [0, 2]);
+        partition.change(|log| log.delete_before(2));
+        assert_eq!(partition.log().start(), 2);
+        partition.change(|log| log.delete_before(i64::MAX));
+        assert_eq!(bounds(&partition), (4, 4));
+        assert_eq!(partition.memory(), 0);
+    }
+
+    #[test]
+    fn age_is_that_of_the_newest_record_of_a_batch() {
+        let (partition, config) = partition();
+        fill(&partition, &config, &[&[10, 300], &[20], &[400]]);
+        partition.change(|log| log.trim_to_time(100));
+        assert_eq!(
+            partition.log().start(),
+            0,
+            "the first batch has a young record"
+        );
+        partition.change(|log| log.trim_to_time(301));
+        assert_eq!(partition.log().start(), 3);
+    }
+
+    #[test]
+    fn records_without_a_timestamp_are_as_old_as_their_arrival() {
+        let (partition, config) = partition();
+        partition.append(batch(&[-1], None), &config, 500).unwrap();
+        partition.change(|log| log.trim_to_time(500));
+        assert_eq!(partition.log().start(), 0);
+        partition.change(|log| log.trim_to_time(501));
+        assert_eq!(partition.log().start(), 1);
+    }
+
+    #[test]
+    fn a_limit_of_bytes_holds_at_every_append() {
+        let (partition, _) = partition();
+        let one = batch(&[1], None).len() as u64;
+        let options = Options {
+            retention_bytes: Some(3 * one),
+            retention: None,
+            ..Options::default()
+        };
+        let config = TopicConfig::new([], &options).unwrap();
+        for _ in 0..10 {
+            partition.append(batch(&[1], None), &config, 1).unwrap();
+            assert!(partition.log().bytes() <= 3 * one);
+        }
+        assert_eq!(partition.log().start(), 7);
+    }
+
+    #[test]
+    fn a_batch_sent_again_is_acknowledged_with_its_offset_and_kept_once() {
+        let (partition, config) = partition();
+        let sequence = |first| {
+            Some(Sequence {
+                producer_id: 1,
+                epoch: 0,
+                first,
+                last: first,
+            })
+        };
+        partition
+            .append(batch(&[1], sequence(0)), &config, 1)
+            .unwrap();
+        let (first, _) = partition
+            .append(batch(&[1], sequence(1)), &config, 1)
+            .unwrap();
+        let (again, added) = partition
+            .append(batch(&[1], sequence(1)), &config, 1)
+            .unwrap();
+        assert_eq!((again, added), (first, 0));
+        assert_eq!(partition.log().end(), 2);
+    }
+
+    #[test]
+    fn closing_tells_those_who_wait() {
+        let (partition, config) = partition();
+        let waiter = Arc::new(Notify::new());
+        partition.watch(&waiter);
+        partition.close();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(10), waiter.notified())
+                .await
+                .unwrap();
+        });
+        assert!(partition.append(batch(&[1], None), &config, 1).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_log_agrees_with_a_list_of_records(
+            sizes in proptest::collection::vec(1_usize..5, 1..30),
+            cut in 0_i64..80,
+            from in 0_i64..100,
+        ) {
+            let (partition, config) = partition();
+            let mut list: Vec<i64> = Vec::new();
+            for size in sizes {
+                let base = list.len() as i64;
+                fill(&partition, &config, &[&(base..base + size as i64).collect::<Vec<_>>()]);
+                list.extend(base..base + size as i64);
+            }
+            partition.change(|log| log.delete_before(cut));
+            let start = cut.min(list.len() as i64);
+            let log = partition.log();
+            proptest::prop_assert_eq!((log.start(), log.end()), (start, list.len() as i64));
+            let from = from.clamp(start, list.len() as i64);
+            let mut read = Read::new();
+            log.read(from, usize::MAX, false, &mut read);
+            let mut offsets = Vec::new();
+            for (header, _) in &read {
+                let base = i64::from_be_bytes(*header.first_chunk().unwrap());
+                let count = i32::from_be_bytes(*header.last_chunk().unwrap());
+                offsets.extend(base..base + i64::from(count));
+            }
+            offsets.retain(|offset| *offset >= from);
+            proptest::prop_assert_eq!(offsets, list[from as usize..].to_vec());
+        }
+    }
+}

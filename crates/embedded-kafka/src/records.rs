@@ -128,4 +128,18 @@ mod tests {
         assert_eq!(varint(&mut &[0x80; 12][..]), None);
         assert_eq!(varint(&mut &[0x80][..]), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn noise_is_never_read_beyond_its_end(
+            noise in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+        ) {
+            let mut read = 0;
+            for record in Records::new(&noise) {
+                read += usize::from(record.is_ok());
+            }
+            // The smallest record has seven bytes.
+            proptest::prop_assert!(read <= noise.len() / 7);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes};
 
 use crate::guard::Guarded;
 
@@ -121,6 +121,15 @@ impl Call {
         let mut out = self.begin(P::header_version(version), size)?;
         response.encode(&mut out, version).map_err(failed)?;
         Parts::new(out).finish()
+    }
+
+    /// A response in the version nearest to another that the codec knows it in.
+    pub(crate) fn respond_nearest<P: Encodable + HeaderVersion + Message>(
+        &self,
+        version: i16,
+        response: &P,
+    ) -> Result<Response, Malformed> {
+        self.respond_as(version.clamp(P::VERSIONS.min, P::VERSIONS.max), response)
     }
 
     /// The answer to an API that has no shape here: only the error.

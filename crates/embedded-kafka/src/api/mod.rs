@@ -5,6 +5,8 @@ mod configs;
 mod discovery;
 mod fetch;
 mod groups;
+#[cfg(test)]
+mod malformed;
 mod offsets;
 mod produce;
 mod storage;

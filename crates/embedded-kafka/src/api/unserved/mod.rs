@@ -34,7 +34,7 @@ macro_rules! answer_at_once {
     ($call:expr, $key:expr, $version:expr, $($api:ident => $response:ident,)*) => {
         match $key {
             $(ApiKey::$api => {
-                $call.respond_as($version, &$response::default().with_error_code(UNSUPPORTED))
+                $call.respond_nearest($version, &$response::default().with_error_code(UNSUPPORTED))
             })*
             _ => partwise::answer($call, $key, $version),
         }

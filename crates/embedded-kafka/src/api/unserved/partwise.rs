@@ -31,6 +31,8 @@ use kafka_protocol::messages::{
     txn_offset_commit_response, write_txn_markers_response,
 };
 
+use kafka_protocol::protocol::{Decodable, Message};
+
 use super::UNSUPPORTED;
 use crate::wire::{Call, Malformed, Response};
 
@@ -39,17 +41,22 @@ fn each<T, U>(items: Vec<T>, make: impl FnMut(T) -> U) -> Vec<U> {
     items.into_iter().map(make).collect()
 }
 
+/// The request, or an empty one if its version is not known.
+fn read<R: Decodable + Message + Default>(call: &Call) -> Result<R, Malformed> {
+    let known = R::VERSIONS;
+    if (known.min..=known.max).contains(&call.version) {
+        call.decode()
+    } else {
+        Ok(R::default())
+    }
+}
+
 pub(super) fn answer(call: &Call, key: ApiKey, version: i16) -> Result<Response, Malformed> {
     /// Responds with what is made of the request, or of none if its version is not known.
     macro_rules! respond {
-        ($make:ident) => {{
-            let request = if call.version == version {
-                call.decode()?
-            } else {
-                Default::default()
-            };
-            call.respond_as(version, &$make(request))
-        }};
+        ($make:ident) => {
+            call.respond_nearest(version, &$make(read(call)?))
+        };
     }
     match key {
         ApiKey::Produce => respond!(produce),
@@ -67,27 +74,36 @@ pub(super) fn answer(call: &Call, key: ApiKey, version: i16) -> Result<Response,
         ApiKey::AlterClientQuotas => respond!(alter_client_quotas),
         ApiKey::AlterUserScramCredentials => respond!(alter_user_scram_credentials),
         ApiKey::DescribeTransactions => respond!(describe_transactions),
-        ApiKey::ElectLeaders => respond!(elect_leaders),
+        ApiKey::ElectLeaders => {
+            // Version 0 has no error for all.
+            let code = if version >= 1 { UNSUPPORTED } else { 0 };
+            let response = elect_leaders(read(call)?).with_error_code(code);
+            call.respond_nearest(version, &response)
+        }
         ApiKey::ConsumerGroupDescribe => respond!(consumer_group_describe),
         ApiKey::ShareGroupDescribe => respond!(share_group_describe),
         ApiKey::DescribeTopicPartitions => respond!(describe_topic_partitions),
         ApiKey::DescribeShareGroupOffsets => respond!(describe_share_group_offsets),
         // Served in every version that the codec knows, so this is another one: no parts.
-        ApiKey::CreateTopics => call.respond_as(version, &CreateTopicsResponse::default()),
-        ApiKey::DeleteTopics => call.respond_as(version, &DeleteTopicsResponse::default()),
-        ApiKey::DeleteRecords => call.respond_as(version, &DeleteRecordsResponse::default()),
-        ApiKey::CreatePartitions => call.respond_as(version, &CreatePartitionsResponse::default()),
-        ApiKey::DeleteGroups => call.respond_as(version, &DeleteGroupsResponse::default()),
-        ApiKey::DescribeConfigs => call.respond_as(version, &DescribeConfigsResponse::default()),
-        ApiKey::AlterConfigs => call.respond_as(version, &AlterConfigsResponse::default()),
+        ApiKey::CreateTopics => call.respond_nearest(version, &CreateTopicsResponse::default()),
+        ApiKey::DeleteTopics => call.respond_nearest(version, &DeleteTopicsResponse::default()),
+        ApiKey::DeleteRecords => call.respond_nearest(version, &DeleteRecordsResponse::default()),
+        ApiKey::CreatePartitions => {
+            call.respond_nearest(version, &CreatePartitionsResponse::default())
+        }
+        ApiKey::DeleteGroups => call.respond_nearest(version, &DeleteGroupsResponse::default()),
+        ApiKey::DescribeConfigs => {
+            call.respond_nearest(version, &DescribeConfigsResponse::default())
+        }
+        ApiKey::AlterConfigs => call.respond_nearest(version, &AlterConfigsResponse::default()),
         ApiKey::IncrementalAlterConfigs => {
-            call.respond_as(version, &IncrementalAlterConfigsResponse::default())
+            call.respond_nearest(version, &IncrementalAlterConfigsResponse::default())
         }
         ApiKey::OffsetForLeaderEpoch => {
-            call.respond_as(version, &OffsetForLeaderEpochResponse::default())
+            call.respond_nearest(version, &OffsetForLeaderEpochResponse::default())
         }
         ApiKey::DescribeProducers => {
-            call.respond_as(version, &DescribeProducersResponse::default())
+            call.respond_nearest(version, &DescribeProducersResponse::default())
         }
         _ => call.respond_shapeless(ResponseError::UnsupportedVersion),
     }
@@ -280,20 +296,18 @@ fn describe_transactions(request: DescribeTransactionsRequest) -> DescribeTransa
 }
 
 fn elect_leaders(request: ElectLeadersRequest) -> ElectLeadersResponse {
-    ElectLeadersResponse::default()
-        .with_error_code(UNSUPPORTED)
-        .with_replica_election_results(each(
-            request.topic_partitions.unwrap_or_default(),
-            |topic| {
-                elect_leaders_response::ReplicaElectionResult::default()
-                    .with_topic(topic.topic)
-                    .with_partition_result(each(topic.partitions, |index| {
-                        elect_leaders_response::PartitionResult::default()
-                            .with_partition_id(index)
-                            .with_error_code(UNSUPPORTED)
-                    }))
-            },
-        ))
+    ElectLeadersResponse::default().with_replica_election_results(each(
+        request.topic_partitions.unwrap_or_default(),
+        |topic| {
+            elect_leaders_response::ReplicaElectionResult::default()
+                .with_topic(topic.topic)
+                .with_partition_result(each(topic.partitions, |index| {
+                    elect_leaders_response::PartitionResult::default()
+                        .with_partition_id(index)
+                        .with_error_code(UNSUPPORTED)
+                }))
+        },
+    ))
 }
 
 fn consumer_group_describe(request: ConsumerGroupDescribeRequest) -> ConsumerGroupDescribeResponse {
