@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use forest::{Forest, Missing, Node, Scores};
 
-use crate::ScoreError;
 use crate::aggregate::Method;
 use crate::compile::Compiler;
 use crate::flat::{Features, NULL, flatten};
@@ -14,6 +13,25 @@ use crate::predicate::Predicate;
 use crate::program::{Frame, Program};
 use crate::unit::{Class, Context, MiningFunction};
 use crate::value::Precision;
+use crate::{Row, ScoreError};
+
+/// Scratch space for walks over one row or many.
+#[derive(Debug, Default)]
+pub(crate) struct Walks {
+    pub(crate) features: Vec<f64>,
+    leaves: Vec<u32>,
+    sums: Vec<f64>,
+    pub(crate) states: Vec<State>,
+}
+
+/// What became of a row.
+#[derive(Debug)]
+pub(crate) enum State {
+    Walked,
+    /// It is to be scored by itself.
+    Slow,
+    Failed(ScoreError),
+}
 
 /// Numbers in the table of what leaves are worth. Larger ones are not worth their memory.
 const MAX_NUMBERS: usize = 1 << 25;
@@ -126,40 +144,99 @@ impl EnsembleForest {
         })
     }
 
-    /// Scores a record. False if it takes the slow way: a tree has no prediction, or categories
-    /// are equally probable and the order of the document decides.
+    /// Scores a record. False if it takes the slow way: a tree has no prediction, a value is in
+    /// error, or categories are equally probable and the order of the document decides.
     pub(crate) fn evaluate(
         &self,
         program: &Program,
         frame: &mut Frame,
         outcome: &mut Outcome,
-    ) -> Result<bool, ScoreError> {
-        let mut row = std::mem::take(&mut frame.features);
-        row.clear();
-        let read = self.features.read(program, frame, &mut row);
-        if read.is_ok() {
-            frame.leaves.resize(self.forest.trees(), 0);
-            self.forest.leaves(&row, &mut frame.leaves);
-        }
-        frame.features = row;
+    ) -> bool {
+        let mut walks = std::mem::take(&mut frame.walks);
+        walks.features.clear();
         // A value that is in error may not be reached: only the trees themselves can tell.
-        if read.is_err() {
-            return Ok(false);
-        }
-        outcome.probabilities.clear();
-        outcome.probabilities.resize(self.scores.width(), 0.0);
-        let leaves = std::mem::take(&mut frame.leaves);
-        let mut complete = true;
-        for &leaf in &leaves {
-            complete &= leaf != NULL;
-            self.add(leaf, &mut outcome.probabilities);
-        }
-        let done = complete && self.conclude(outcome, leaves.iter().copied());
-        frame.leaves = leaves;
+        let done = self
+            .features
+            .read(program, frame, &mut walks.features)
+            .is_ok()
+            && {
+                walks.leaves.resize(self.forest.trees(), 0);
+                self.forest.leaves(&walks.features, &mut walks.leaves);
+                outcome.probabilities.clear();
+                outcome.probabilities.resize(self.scores.width(), 0.0);
+                let mut complete = true;
+                for &leaf in &walks.leaves {
+                    complete &= leaf != NULL;
+                    self.add(leaf, &mut outcome.probabilities);
+                }
+                complete && self.conclude(outcome, walks.leaves.iter().copied())
+            };
+        frame.walks = walks;
         if !done {
             outcome.clear();
         }
-        Ok(done)
+        done
+    }
+
+    /// Walks the trees over several rows.
+    pub(crate) fn walk(&self, program: &Program, rows: &mut [Row], walks: &mut Walks) {
+        let (count, width) = (rows.len(), self.scores.width());
+        walks.features.clear();
+        walks.states.clear();
+        for (number, row) in rows.iter_mut().enumerate() {
+            let read = program.begin(&mut row.frame).map(|()| {
+                self.features
+                    .read(program, &mut row.frame, &mut walks.features)
+                    .is_ok()
+            });
+            // Whatever a row that is not walked has left, every row is as long as the others.
+            walks
+                .features
+                .resize((number + 1) * self.features.len(), 0.0);
+            walks.states.push(match read {
+                Ok(true) => State::Walked,
+                Ok(false) => State::Slow,
+                Err(error) => State::Failed(error),
+            });
+        }
+        walks.leaves.resize(count * self.forest.trees(), 0);
+        self.forest
+            .leaves_of_rows(&walks.features, count, &mut walks.leaves);
+        walks.sums.clear();
+        walks.sums.resize(count * width, 0.0);
+        if width == 0 {
+            return;
+        }
+        for leaves in walks.leaves.chunks_exact(count.max(1)) {
+            let rows = walks.sums.chunks_exact_mut(width).zip(&mut walks.states);
+            for (&leaf, (sums, state)) in leaves.iter().zip(rows) {
+                if leaf == NULL && matches!(state, State::Walked) {
+                    *state = State::Slow;
+                }
+                self.add(leaf, sums);
+            }
+        }
+    }
+
+    /// The outcome of a row that was walked. False as in [`EnsembleForest::evaluate`].
+    pub(crate) fn outcome_of(&self, walks: &Walks, row: usize, outcome: &mut Outcome) -> bool {
+        let width = self.scores.width();
+        outcome.clear();
+        let sums = walks
+            .sums
+            .get(row * width..(row + 1) * width)
+            .unwrap_or_default();
+        outcome.probabilities.extend_from_slice(sums);
+        let leaves = walks
+            .leaves
+            .iter()
+            .skip(row)
+            .step_by(walks.states.len().max(1));
+        let done = self.conclude(outcome, leaves.copied());
+        if !done {
+            outcome.clear();
+        }
+        done
     }
 
     #[inline]

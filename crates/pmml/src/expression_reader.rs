@@ -443,7 +443,7 @@ impl<'a> Compiler<'a> {
 }
 
 /// Whether a cell is of a column: the prefix of its namespace may be part of the column's name.
-fn is_column(cell: &str, column: &str) -> bool {
+pub(crate) fn is_column(cell: &str, column: &str) -> bool {
     cell == column
         || cell
             .split_once(':')

@@ -6,7 +6,7 @@ use forest::{Forest, Missing, Test};
 
 use crate::compile::Compiler;
 use crate::predicate::{Operator, Predicate};
-use crate::program::{Frame, Program, Slot};
+use crate::program::{Frame, Given, Program, Slot, Source};
 use crate::symbol::Symbol;
 use crate::tree::{MissingStrategy, Tree};
 use crate::value::Value;
@@ -25,15 +25,22 @@ pub(crate) struct Features {
 #[derive(Debug)]
 struct Column {
     slot: Slot,
+    /// The record's own value, if the schema leaves it as it is.
+    input: Option<usize>,
     /// The numbers of the texts that the trees mention: small ones, for small sets.
     texts: HashMap<Symbol, u32>,
 }
 
 impl Features {
-    fn place(&mut self, slot: Slot) -> usize {
+    fn place(&mut self, slot: Slot, compiler: &Compiler<'_>) -> usize {
         *self.places.entry(slot).or_insert_with(|| {
+            let input = match &compiler.sources[slot.0 as usize] {
+                Source::Input { input, rule } if rule.is_plain() => Some(*input),
+                _ => None,
+            };
             self.columns.push(Column {
                 slot,
+                input,
                 texts: HashMap::new(),
             });
             self.columns.len() - 1
@@ -58,6 +65,13 @@ impl Features {
         rows: &mut Vec<f64>,
     ) -> Result<(), ScoreError> {
         for column in &self.columns {
+            if let Some(input) = column.input
+                && let Given::Number(number) = frame.inputs[input]
+                && !number.is_nan()
+            {
+                rows.push(number);
+                continue;
+            }
             rows.push(match program.value(frame, column.slot)? {
                 Value::Double(number) if !number.is_nan() => number,
                 Value::Missing => f64::NAN,
@@ -96,7 +110,7 @@ impl Flattened {
         program: &Program,
         frame: &mut Frame,
     ) -> Result<Option<u32>, ScoreError> {
-        let mut row = std::mem::take(&mut frame.features);
+        let mut row = std::mem::take(&mut frame.walks.features);
         row.clear();
         let read = self.features.read(program, frame, &mut row);
         let leaf = read.map(|()| {
@@ -104,7 +118,7 @@ impl Flattened {
             self.forest.leaves(&row, &mut leaf);
             (leaf[0] != NULL).then_some(leaf[0])
         });
-        frame.features = row;
+        frame.walks.features = row;
         leaf
     }
 }
@@ -257,7 +271,7 @@ fn question(
 ) -> Option<Question> {
     match predicate {
         Predicate::Missing { slot, wanted } => {
-            let feature = features.place(*slot);
+            let feature = features.place(*slot, compiler);
             // Not true of any value; of a missing one, the answer is yes.
             Some(Question {
                 feature,
@@ -272,7 +286,7 @@ fn question(
             value,
         } => {
             let data_type = compiler.info(*slot).data_type?;
-            let feature = features.place(*slot);
+            let feature = features.place(*slot, compiler);
             let (test, yes) = match (*value, operator) {
                 (Value::Text(symbol), Operator::Equal | Operator::NotEqual)
                     if data_type == DataType::String =>
@@ -307,7 +321,7 @@ fn question(
             wanted,
         } => {
             let data_type = compiler.info(*slot).data_type?;
-            let feature = features.place(*slot);
+            let feature = features.place(*slot, compiler);
             let test = match members[..] {
                 [Value::Text(symbol)] => Test::Equal(f64::from(features.text(feature, symbol))),
                 _ if data_type == DataType::String => {

@@ -59,6 +59,7 @@ mod target;
 mod tree;
 mod unit;
 mod value;
+mod verification;
 
 pub use error::{Error, Place, ScoreError};
 pub use model::{Detail, Input, Model, OutputValue, Prediction, Row};

@@ -1,6 +1,7 @@
 //! Link functions, inverted: from a linear predictor to a mean or a probability.
 
 use crate::function::normal_cdf;
+use crate::outcome::exceeds;
 use crate::value::Precision;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,7 +72,7 @@ pub(crate) fn simplemax(values: &mut [f64], precision: Precision) -> bool {
 pub(crate) fn softmax(values: &mut [f64], precision: Precision) -> bool {
     let mut largest = f64::NEG_INFINITY;
     for &value in &*values {
-        if value.total_cmp(&largest).is_gt() {
+        if exceeds(value, largest) {
             largest = value;
         }
     }

@@ -185,7 +185,7 @@ impl Mining {
         outcome: &mut Outcome,
     ) -> Result<bool, ScoreError> {
         if let Some(forest) = &self.forest
-            && forest.evaluate(program, frame, outcome)?
+            && forest.evaluate(program, frame, outcome)
         {
             return Ok(false);
         }

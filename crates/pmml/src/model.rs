@@ -2,10 +2,16 @@ use std::sync::Arc;
 
 use crate::compile::Compiler;
 use crate::document::{self, Element};
-use crate::program::{Frame, Kind, Program};
+use crate::ensemble_forest::State;
+use crate::outcome::Outcome;
+use crate::program::{Frame, Given, Program};
 use crate::unit::{Class, MiningFunction, Standing, Unit, is_model};
 use crate::value::Value;
+use crate::verification;
 use crate::{DataType, Error, OpType, ScoreError};
+
+/// Rows of a batch that are walked together: what they need stays in the fastest cache.
+const BLOCK: usize = 128;
 
 /// A PMML document, checked and compiled. Immutable, and shared between threads.
 #[derive(Debug)]
@@ -13,6 +19,8 @@ pub struct Model {
     pub(crate) program: Arc<Program>,
     pub(crate) unit: Unit,
     inputs: Vec<Input>,
+    /// The target field, if the document names one.
+    pub(crate) target: Option<String>,
 }
 
 /// A field that scoring reads from the record.
@@ -96,12 +104,17 @@ impl Model {
             .ok_or_else(|| root.invalid("PMML without a model"))?;
         let mut compiler = Compiler::new(root)?;
         let unit = compiler.unit(model, Standing::Top)?;
+        let target = compiler.targets(0).first().map(|target| target.0);
         let (program, inputs) = compiler.finish();
-        Ok(Self {
+        let target = target.map(str::to_owned);
+        let loaded = Self {
             program: Arc::new(program),
             unit,
             inputs,
-        })
+            target,
+        };
+        verification::verify(&loaded, model)?;
+        Ok(loaded)
     }
 
     /// The fields that scoring reads; their order is that of [`Row::set_number`]'s `input`.
@@ -148,16 +161,58 @@ impl Model {
     ) {
         assert_eq!(rows.len(), predictions.len(), "one prediction per row");
         results.clear();
-        for (row, prediction) in rows.iter_mut().zip(predictions) {
-            results.push(self.score(row, prediction));
+        let forest = match &self.unit.class {
+            Class::Mining(mining) => mining.forest.as_deref(),
+            _ => None,
+        };
+        let Some(forest) = forest else {
+            for (row, prediction) in rows.iter_mut().zip(predictions) {
+                results.push(self.score(row, prediction));
+            }
+            return;
+        };
+        let Some(first) = rows.first_mut() else {
+            return;
+        };
+        let mut walks = std::mem::take(&mut first.frame.walks);
+        let mut outcome = first.frame.outcome();
+        for (rows, predictions) in rows.chunks_mut(BLOCK).zip(predictions.chunks_mut(BLOCK)) {
+            forest.walk(&self.program, rows, &mut walks);
+            for (number, (row, prediction)) in rows.iter_mut().zip(predictions).enumerate() {
+                let state = std::mem::replace(&mut walks.states[number], State::Walked);
+                results.push(match state {
+                    State::Failed(error) => Err(error),
+                    State::Walked if forest.outcome_of(&walks, number, &mut outcome) => {
+                        self.conclude(&mut row.frame, &mut outcome, prediction)
+                    }
+                    State::Walked | State::Slow => self.score(row, prediction),
+                });
+            }
         }
+        if let Some(first) = rows.first_mut() {
+            first.frame.walks = walks;
+            first.frame.recycle(outcome);
+        }
+    }
+
+    /// Makes a prediction of what a forest says.
+    fn conclude(
+        &self,
+        frame: &mut Frame,
+        outcome: &mut Outcome,
+        prediction: &mut Prediction,
+    ) -> Result<(), ScoreError> {
+        outcome.categories = self.unit.categories;
+        let classes = self.program.categories[self.unit.categories].len();
+        self.unit.settle(classes, outcome)?;
+        self.report(frame, outcome, prediction)
     }
 
     /// Writes an outcome into a prediction.
     pub(crate) fn report(
         &self,
         frame: &mut Frame,
-        outcome: &crate::outcome::Outcome,
+        outcome: &Outcome,
         prediction: &mut Prediction,
     ) -> Result<(), ScoreError> {
         prediction.value = None;
@@ -237,13 +292,14 @@ impl Model {
 }
 
 impl Row {
-    /// Sets an input to a number. `NaN` is an invalid value, not a missing one.
+    /// Sets an input to a number. `NaN` is an invalid value, not a missing one; the two zeros are
+    /// one.
     ///
     /// # Panics
     ///
     /// When the model has no such input.
     pub fn set_number(&mut self, input: usize, value: f64) {
-        self.frame.inputs[input].kind = Kind::Number(value);
+        self.frame.inputs[input] = Given::Number(value + 0.0);
     }
 
     /// Sets an input to a text: a category, or what a number or a boolean is spelled as.
@@ -252,10 +308,10 @@ impl Row {
     ///
     /// When the model has no such input.
     pub fn set_text(&mut self, input: usize, value: &str) {
-        let given = &mut self.frame.inputs[input];
-        given.kind = Kind::Text;
-        given.text.clear();
-        given.text.push_str(value);
+        self.frame.inputs[input] = Given::Text;
+        let text = &mut self.frame.input_texts[input];
+        text.clear();
+        text.push_str(value);
     }
 
     /// Says that an input has no value.
@@ -264,6 +320,6 @@ impl Row {
     ///
     /// When the model has no such input.
     pub fn set_missing(&mut self, input: usize) {
-        self.frame.inputs[input].kind = Kind::Missing;
+        self.frame.inputs[input] = Given::Missing;
     }
 }

@@ -1,5 +1,10 @@
 use crate::value::Precision;
 
+/// Whether one number is more than another. `NaN` is more than any number.
+pub(crate) fn exceeds(left: f64, right: f64) -> bool {
+    left > right || left.is_nan() && !right.is_nan()
+}
+
 /// What a model, or a segment of one, says about a record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Outcome {
@@ -60,7 +65,7 @@ impl Outcome {
         let mut best: Option<(u32, f64)> = None;
         for &category in &self.order {
             let probability = *self.probabilities.get(category as usize)?;
-            if best.is_none_or(|(_, most)| probability.total_cmp(&most).is_gt()) {
+            if best.is_none_or(|(_, most)| exceeds(probability, most)) {
                 best = Some((category, probability));
             }
         }

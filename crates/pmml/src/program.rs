@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::DataType;
 use crate::ScoreError;
 use crate::category::Categories;
+use crate::ensemble_forest::Walks;
 use crate::expression::{Expression, UserFunction};
 use crate::outcome::Outcome;
 use crate::schema::Rule;
@@ -45,30 +46,13 @@ pub(crate) struct Program {
     pub(crate) categories: Vec<Categories>,
 }
 
-/// A value as the caller gave it. The text's memory is kept.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Given {
-    pub(crate) kind: Kind,
-    pub(crate) text: String,
-}
-
+/// A value as the caller gave it. The text of one is kept beside it, with its memory.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Kind {
+pub(crate) enum Given {
     #[default]
     Missing,
     Number(f64),
     Text,
-}
-
-impl Given {
-    #[inline]
-    fn value(&self, texts: &mut Texts) -> Value {
-        match self.kind {
-            Kind::Missing => Value::Missing,
-            Kind::Number(number) => Value::Double(number),
-            Kind::Text => Value::Text(texts.intern(&self.text)),
-        }
-    }
 }
 
 /// Scratch space for one record.
@@ -77,12 +61,12 @@ pub(crate) struct Frame {
     pub(crate) texts: Texts,
     /// The record's values as they were set.
     pub(crate) inputs: Vec<Given>,
+    pub(crate) input_texts: Vec<String>,
     pub(crate) slots: Vec<Option<Value>>,
     /// Arguments of the functions that are being evaluated.
     pub(crate) arguments: Vec<Value>,
     pub(crate) spare: Vec<Outcome>,
-    pub(crate) features: Vec<f64>,
-    pub(crate) leaves: Vec<u32>,
+    pub(crate) walks: Walks,
     pub(crate) numbers: Vec<f64>,
 }
 
@@ -91,11 +75,11 @@ impl Program {
         Frame {
             texts: Texts::new(self.symbols.clone()),
             inputs: vec![Given::default(); self.width],
+            input_texts: vec![String::new(); self.width],
             slots: vec![None; self.sources.len()],
             arguments: Vec::new(),
             spare: Vec::new(),
-            features: Vec::new(),
-            leaves: Vec::new(),
+            walks: Walks::default(),
             numbers: Vec::new(),
         }
     }
@@ -105,11 +89,11 @@ impl Program {
     pub(crate) fn begin(&self, frame: &mut Frame) -> Result<(), ScoreError> {
         frame.slots.fill(None);
         frame.texts.clear();
-        for (place, &slot) in self.inputs.iter().enumerate() {
-            if let Kind::Number(number) = frame.inputs[place].kind
+        for place in 0..frame.inputs.len() {
+            if let Given::Number(number) = frame.inputs[place]
                 && number.is_nan()
             {
-                self.value(frame, slot)?;
+                self.value(frame, self.inputs[place])?;
             }
         }
         Ok(())
@@ -127,7 +111,11 @@ impl Program {
     fn evaluate(&self, frame: &mut Frame, slot: Slot) -> Result<Value, ScoreError> {
         let value = match &self.sources[slot.0 as usize] {
             Source::Input { input, rule } => {
-                let value = frame.inputs[*input].value(&mut frame.texts);
+                let value = match frame.inputs[*input] {
+                    Given::Missing => Value::Missing,
+                    Given::Number(number) => Value::Double(number),
+                    Given::Text => Value::Text(frame.texts.intern(&frame.input_texts[*input])),
+                };
                 rule.apply(value, &mut frame.texts)?
             }
             Source::Inherited { slot, rule } => {

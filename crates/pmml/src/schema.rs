@@ -258,6 +258,11 @@ impl Rule {
         }
     }
 
+    /// Whether all numbers but `NaN` pass unchanged.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
     /// Whether a value counts as valid.
     pub(crate) fn accepts(&self, value: Value, texts: &mut Texts) -> bool {
         matches!(self.status(value, texts), Status::Valid(_))

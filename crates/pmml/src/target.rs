@@ -144,7 +144,8 @@ impl Target {
         value = round(round(round(value) * self.factor) + self.constant);
         value = match self.cast {
             None => value,
-            Some(Cast::Round) => round_half_up(value),
+            // Rounding ends at the largest and the smallest 64-bit integer.
+            Some(Cast::Round) => (round_half_up(value) as i64) as f64,
             Some(Cast::Ceiling) => value.ceil(),
             Some(Cast::Floor) => value.floor(),
         };
