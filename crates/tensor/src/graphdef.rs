@@ -5,7 +5,7 @@ mod constants;
 mod operators;
 mod wiring;
 
-use crate::plan::{Draft, load};
+use crate::plan::{Draft, check_size, load};
 use crate::protobuf::{Finding, Kind, MOST_MESSAGES, look};
 use crate::shield::shield;
 use crate::{Error, Options};
@@ -21,9 +21,6 @@ use tract_tensorflow::tract_hir::internal::{
 };
 use tract_tensorflow::tract_hir::ops::{array, konst};
 use wiring::{Id, Part, Slot, Wiring};
-
-/// Nodes of a graph, at most: the runtime's passes take time in the square of it.
-const MOST_NODES: usize = 20_000;
 
 /// The messages of a graph.
 const SCHEMA: &[Kind] = &[
@@ -73,13 +70,6 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
     if graph.node.is_empty() {
         return Err(Error::Empty);
     }
-    if graph.node.len() > MOST_NODES {
-        return Err(Error::TooLarge {
-            what: "nodes",
-            found: graph.node.len() as u64,
-            limit: MOST_NODES as u64,
-        });
-    }
     let wiring = Wiring::of(&graph.node)?;
     if graph.versions.is_none()
         && options.outputs.is_empty()
@@ -93,6 +83,7 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
     }
     let outputs = wiring.outputs(&options.outputs)?;
     let part = wiring.part(&outputs, &options.inputs)?;
+    check_size(part.nodes.len())?;
     Importer::new(&wiring, &part)?.draft(&outputs)
 }
 

@@ -4,7 +4,7 @@ mod operators;
 mod scaler;
 mod values;
 
-use crate::plan::{Draft, load};
+use crate::plan::{Draft, check_size, load};
 use crate::protobuf::{Finding, Kind, MOST_MESSAGES, look};
 use crate::shield::shield;
 use crate::{Error, Options};
@@ -14,9 +14,6 @@ use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::type_proto::Value;
 use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
 use values::Values;
-
-/// Nodes and initializers of a graph, at most: the runtime's passes take time in the square of it.
-const MOST_NODES: usize = 20_000;
 
 /// The messages of a file.
 const SCHEMA: &[Kind] = &[
@@ -93,15 +90,6 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
     if graph.node.is_empty() {
         return Err(Error::Empty);
     }
-    let size = graph.node.len().saturating_add(graph.initializer.len());
-    if size > MOST_NODES {
-        let (found, limit) = (size as u64, MOST_NODES as u64);
-        return Err(Error::TooLarge {
-            what: "nodes and initializers",
-            found,
-            limit,
-        });
-    }
     if file.opset_import.is_empty() {
         return Err(malformed("it names no operator set".to_owned()));
     }
@@ -109,6 +97,7 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
     let outputs = values.outputs(&options.outputs)?;
     let needed = values.needed(&outputs);
     let inputs = values.inputs(&needed, &options.inputs)?;
+    check_size(needed.len())?;
     let part = part(&graph, &values, &needed, &inputs, &outputs)?;
     let file = ModelProto {
         graph: Some(part),

@@ -14,6 +14,22 @@ use tract_onnx::tract_hir::internal::{
 /// The longest value, in elements, that a graph may compute for a batch of one.
 pub(crate) const LONGEST_VALUE: u64 = 1 << 26;
 
+/// Nodes of a graph, at most: the runtime's passes take time in the square of it, a minute for
+/// this many matrix products.
+const MOST_NODES: usize = 4_000;
+
+/// Refuses a graph that takes too long to load. Constants count as well as operators.
+pub(crate) fn check_size(nodes: usize) -> Result<(), Error> {
+    if nodes <= MOST_NODES {
+        return Ok(());
+    }
+    Err(Error::TooLarge {
+        what: "nodes",
+        found: nodes as u64,
+        limit: MOST_NODES as u64,
+    })
+}
+
 /// A checked graph of some format, with its inputs and outputs chosen.
 pub(crate) struct Draft {
     pub(crate) model: InferenceModel,

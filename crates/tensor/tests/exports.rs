@@ -250,3 +250,10 @@ fn a_graph_with_variables_is_refused_by_their_operators() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn labels_of_text_are_refused_by_their_operator() {
+    let error = load(&exports().join("sklearn_text_labels.onnx")).unwrap_err();
+    let expected = "unsupported operators: LinearClassifier with text for labels";
+    assert_eq!(error.to_string(), expected);
+}

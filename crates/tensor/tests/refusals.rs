@@ -457,8 +457,16 @@ fn a_few_bytes_do_not_become_gigabytes() {
 
 #[test]
 fn too_many_nodes_are_refused() {
-    let mut nodes = vec![placeholder("x", &[-1, 1])];
-    nodes.extend((0..30_000).map(|number| two(&format!("n{number}"), "Add", "x", "x")));
+    let mut nodes = vec![placeholder("n0", &[-1, 1])];
+    let link = |number: usize| {
+        two(
+            &format!("n{}", number + 1),
+            "Add",
+            &format!("n{number}"),
+            "n0",
+        )
+    };
+    nodes.extend((0..30_000).map(link));
     assert!(matches!(
         graphdef(&bytes(nodes)),
         Err(Error::TooLarge { what: "nodes", .. })

@@ -4,7 +4,7 @@
 use crate::functions::Function;
 use std::sync::OnceLock;
 use tract_onnx::Onnx;
-use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::{AttributeProto, NodeProto};
 
 /// `ZipMap` makes dictionaries, for the comfort of Python, of a tensor of probabilities.
 pub(super) fn is_dictionary(node: &NodeProto) -> bool {
@@ -38,6 +38,12 @@ pub(super) fn check(node: &NodeProto) -> Result<(), String> {
         .any(|attribute| attribute.g.is_some() || !attribute.graphs.is_empty())
     {
         return Err(format!("{name} with a graph of its own"));
+    }
+    let text = |attribute: &AttributeProto| {
+        attribute.name == "classlabels_strings" && !attribute.strings.is_empty()
+    };
+    if name.ends_with("Classifier") && node.attribute.iter().any(text) {
+        return Err(format!("{name} with text for labels"));
     }
     if name == "Dropout" && node.input.len() > 2 {
         return Err("Dropout in training".to_owned());

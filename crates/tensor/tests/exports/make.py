@@ -77,9 +77,8 @@ def dense(*layers):
 def tensorflow_one():
     with tf.Graph().as_default() as graph:
         x = v1.placeholder(tf.float32, [None, WIDTH], name="dense_1_input")
-        hidden = tf.nn.relu(
-            tf.nn.bias_add(tf.matmul(x, v1.get_variable("w1", [WIDTH, 16])), v1.get_variable("b1", [16]))
-        )
+        hidden = tf.matmul(x, v1.get_variable("w1", [WIDTH, 16]))
+        hidden = tf.nn.relu(tf.nn.bias_add(hidden, v1.get_variable("b1", [16])))
         hidden = tf.identity(hidden, name="dropout/Identity")
         output = tf.nn.bias_add(
             tf.matmul(hidden, v1.get_variable("w2", [16, 9])), v1.get_variable("b2", [9])
@@ -121,7 +120,9 @@ def tensorflow_two():
         keras.layers.Dense(5, activation="sigmoid"),
     )
     for weights in model.weights:
-        weights.assign(numbers.uniform(0.1, 0.6, weights.shape) * (1 if len(weights.shape) == 1 else numbers.choice([-1, 1], weights.shape)))
+        signs = [1] if len(weights.shape) == 1 else [-1, 1]
+        sizes = numbers.uniform(0.1, 0.6, weights.shape)
+        weights.assign(sizes * numbers.choice(signs, weights.shape))
     concrete("keras_batch_normalization", model)
     normalization = keras.layers.Normalization()
     normalization.adapt(rows)
@@ -145,13 +146,15 @@ def tensorflow_two():
             keras.layers.Dense(12, activation="relu"), keras.layers.Dense(9, activation=activation)
         )
         signature = (tf.TensorSpec((None, WIDTH), tf.float32, name="x"),)
-        onnx("tf2onnx_" + activation, tf2onnx.convert.from_keras(model, signature)[0].SerializeToString())
+        converted, _ = tf2onnx.convert.from_keras(model, signature)
+        onnx("tf2onnx_" + activation, converted.SerializeToString())
 
 
 def scikit_learn():
     classes = (np.abs(rows[:, 0]) + rows[:, 1] > 1).astype(int) + (rows[:, 2] > 0)
     target = rows @ numbers.normal(size=WIDTH) + np.sin(rows[:, 0])
     settings = dict(max_iter=200, random_state=7)
+    logistic = MLPClassifier((5,), activation="logistic", **settings)
     for name, model, y in [
         ("linear", LinearRegression(), target),
         ("scaled_ridge", make_pipeline(StandardScaler(), Ridge()), target),
@@ -159,12 +162,16 @@ def scikit_learn():
         ("scaled_logistic", make_pipeline(StandardScaler(), LogisticRegression()), classes),
         ("mlp", MLPClassifier((12,), **settings), classes),
         ("mlp_tanh", MLPClassifier((12,), activation="tanh", **settings), classes),
-        ("min_max_mlp", make_pipeline(MinMaxScaler(), MLPClassifier((5,), activation="logistic", **settings)), classes),
+        ("min_max_mlp", make_pipeline(MinMaxScaler(), logistic), classes),
         ("forest", RandomForestClassifier(5, max_depth=4, random_state=7), classes),
         ("boosting", GradientBoostingClassifier(n_estimators=3, random_state=7), classes),
         ("k_means", KMeans(3, n_init=1, random_state=7), classes),
     ]:
         onnx("sklearn_" + name, to_onnx(model.fit(rows, y), rows[:1]).SerializeToString())
+    words = np.array(["low", "middle", "high"])[classes]
+    text = to_onnx(LogisticRegression(max_iter=500).fit(rows, words), rows[:1])
+    with open("sklearn_text_labels.onnx", "wb") as file:
+        file.write(text.SerializeToString())
 
 
 def torch_like():
