@@ -420,3 +420,84 @@ fn known(name: &str) -> Result<&'static Key, Rejection> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(settings: &[(&str, &str)]) -> Result<TopicConfig, Rejection> {
+        let set = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())));
+        TopicConfig::new(set, &Options::default())
+    }
+
+    fn changed(config: &TopicConfig, name: &str, change: Change) -> Result<TopicConfig, Rejection> {
+        config.changed([(name.to_owned(), change)], &Options::default())
+    }
+
+    #[test]
+    fn every_default_is_a_legal_value() {
+        for key in KEYS {
+            key.check(&key.default(&Options::default())).unwrap();
+        }
+        assert!(KEYS.is_sorted_by_key(|key| key.name));
+    }
+
+    #[test]
+    fn what_apache_kafka_refuses_is_refused() {
+        for (name, value) in [
+            ("no.such.thing", "1"),
+            ("retention.ms", "soon"),
+            ("retention.ms", "-2"),
+            ("max.message.bytes", "3000000000"),
+            ("cleanup.policy", "compress"),
+            ("cleanup.policy", ""),
+            ("message.timestamp.type", "Now"),
+            ("min.cleanable.dirty.ratio", "2"),
+            ("preallocate", "yes"),
+        ] {
+            let refused = given(&[(name, value)]).unwrap_err();
+            assert_eq!(refused.code(), 40, "{name}={value}: {}", refused.message);
+        }
+        let null = TopicConfig::new([("retention.ms".to_owned(), None)], &Options::default());
+        assert_eq!(null.unwrap_err().code(), 40);
+    }
+
+    #[test]
+    fn values_take_effect() {
+        let config = given(&[
+            ("retention.ms", "1000"),
+            ("retention.bytes", "2000"),
+            ("max.message.bytes", "3000"),
+            ("message.timestamp.type", "LogAppendTime"),
+        ])
+        .unwrap();
+        assert_eq!(
+            (config.retention_ms, config.retention_bytes),
+            (Some(1000), Some(2000))
+        );
+        assert_eq!((config.max_message_bytes, config.append_time), (3000, true));
+        let config = given(&[("cleanup.policy", "compact,delete"), ("retention.ms", "1")]).unwrap();
+        assert_eq!(
+            (config.compact, config.retention_ms, config.trimmable),
+            (true, None, false)
+        );
+        let config = given(&[("retention.ms", "-1"), ("retention.bytes", "-1")]).unwrap();
+        assert!(!config.trimmable);
+        assert!(given(&[]).unwrap().trimmable);
+    }
+
+    #[test]
+    fn changes_are_made_one_by_one() {
+        let config = given(&[("retention.ms", "1000")]).unwrap();
+        let both = changed(&config, "cleanup.policy", Change::Append("compact".into())).unwrap();
+        assert!(both.compact);
+        let less = changed(&both, "cleanup.policy", Change::Subtract("compact".into())).unwrap();
+        assert_eq!((less.compact, less.retention_ms), (false, Some(1000)));
+        let gone = changed(&less, "retention.ms", Change::Delete).unwrap();
+        assert_eq!(gone.retention_ms, Some(7 * 24 * 3600 * 1000));
+        let refused = changed(&config, "retention.ms", Change::Append("1".into()));
+        assert_eq!(refused.unwrap_err().code(), 40);
+    }
+}

@@ -63,3 +63,52 @@ async fn fill<R: AsyncRead + Unpin>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_from(bytes: &[u8], max_produce: usize) -> io::Result<Option<Bytes>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let mut from = bytes;
+        runtime.block_on(read(&mut from, max_produce))
+    }
+
+    fn framed(api: i16, size: usize) -> Vec<u8> {
+        let mut bytes = (size as i32).to_be_bytes().to_vec();
+        bytes.extend(api.to_be_bytes());
+        bytes.resize(size + 4, 1);
+        bytes
+    }
+
+    #[test]
+    fn a_request_is_read_whole() {
+        for size in [LEAST, FIRST, FIRST + 1, MOST] {
+            let bytes = framed(3, size);
+            assert_eq!(read_from(&bytes, 0).unwrap().unwrap(), bytes[4..]);
+        }
+        assert_eq!(read_from(&[], 0).unwrap(), None);
+    }
+
+    #[test]
+    fn only_produce_requests_may_be_large() {
+        assert!(read_from(&framed(0, MOST + 1), MOST + 1).is_ok());
+        assert!(read_from(&framed(0, MOST + 2), MOST + 1).is_err());
+        assert!(read_from(&framed(3, MOST + 1), MOST + 1).is_err());
+    }
+
+    #[test]
+    fn lengths_that_are_none_are_refused() {
+        for length in [i32::MIN, -1, 0, 7, i32::MAX] {
+            let mut bytes = length.to_be_bytes().to_vec();
+            bytes.extend([0; 100]);
+            assert!(read_from(&bytes, 100 << 20).is_err(), "{length}");
+        }
+        assert!(
+            read_from(&framed(3, 100)[..50], 0).is_err(),
+            "the rest is missing"
+        );
+    }
+}

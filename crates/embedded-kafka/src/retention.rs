@@ -89,7 +89,14 @@ fn level(sizes: &[u64], budget: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::batch::{Batch, Compression};
+    use crate::config::TopicConfig;
+    use crate::options::Options;
+    use crate::samples;
+    use crate::topics::Topic;
 
     #[test]
     fn the_largest_shrink_and_the_others_stay() {
@@ -97,5 +104,107 @@ mod tests {
         assert_eq!(level(&[1000, 1000], 500), 250);
         assert_eq!(level(&[10, 20], 500), u64::MAX);
         assert_eq!(level(&[], 0), u64::MAX);
+    }
+
+    fn topic(node: &Node, name: &str, settings: &[(&str, &str)]) -> Arc<Topic> {
+        let set = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())));
+        let config = TopicConfig::new(set, &node.options).unwrap();
+        node.topics.create(name, 1, config, false).unwrap()
+    }
+
+    fn fill(node: &Node, topic: &Topic, batches: usize, timestamp: i64) {
+        let config = topic.config();
+        for _ in 0..batches {
+            let sent = samples::batch(&[(timestamp, None, &[7; 1000])], Compression::None, None);
+            let batch = Batch::check(&sent).unwrap();
+            let partition = topic.partition(0).unwrap();
+            let (_, bytes) = partition.append(batch, &config, 1_000).unwrap();
+            if config.trimmable {
+                node.grew(bytes);
+            }
+        }
+    }
+
+    fn start(topic: &Topic) -> i64 {
+        topic.partition(0).unwrap().log().start()
+    }
+
+    const UNLIMITED: &[(&str, &str)] = &[("retention.ms", "-1"), ("retention.bytes", "-1")];
+    const COMPACT: &[(&str, &str)] = &[("cleanup.policy", "compact"), ("retention.ms", "1")];
+
+    #[test]
+    fn memory_is_bounded_at_the_cost_of_the_largest() {
+        let memory = 1 << 20;
+        let node = Node::new(Options {
+            memory,
+            ..Options::default()
+        });
+        let (small, large) = (topic(&node, "small", &[]), topic(&node, "large", &[]));
+        let (unlimited, compact) = (
+            topic(&node, "models", UNLIMITED),
+            topic(&node, "c", COMPACT),
+        );
+        for topic in [&small, &unlimited, &compact] {
+            fill(&node, topic, 100, 1_000);
+        }
+        fill(&node, &large, 5_000, 1_000);
+        trim_to_limit(&node);
+        let held = |topic: &Topic| topic.partition(0).unwrap().memory();
+        assert!(held(&small) + held(&large) <= memory);
+        assert!(
+            held(&small) + held(&large) > memory / 2,
+            "no more is trimmed than need be"
+        );
+        assert_eq!(
+            (start(&small), start(&unlimited), start(&compact)),
+            (0, 0, 0)
+        );
+        assert!(start(&large) > 4_000);
+    }
+
+    #[test]
+    fn passing_the_limit_wakes_retention_at_once() {
+        let node = Node::new(Options {
+            memory: 100_000,
+            ..Options::default()
+        });
+        let topic = topic(&node, "topic", &[]);
+        fill(&node, &topic, 200, 1_000);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let woken = node.trim.notified();
+            tokio::time::timeout(Duration::from_secs(10), woken)
+                .await
+                .unwrap();
+        });
+    }
+
+    #[test]
+    fn old_records_go_but_not_from_topics_that_keep_them() {
+        let day = 24 * 3600 * 1000;
+        let node = Node::new(Options::default());
+        let (usual, brief) = (
+            topic(&node, "usual", &[]),
+            topic(&node, "brief", &[("retention.ms", "10")]),
+        );
+        let (unlimited, compact) = (
+            topic(&node, "models", UNLIMITED),
+            topic(&node, "c", COMPACT),
+        );
+        for topic in [&usual, &brief, &unlimited, &compact] {
+            fill(&node, topic, 2, 1_000);
+        }
+        trim(&node, 1_000 + day);
+        assert_eq!((start(&usual), start(&brief), start(&unlimited)), (0, 2, 0));
+        trim(&node, 1_001 + 7 * day);
+        assert_eq!(
+            (start(&usual), start(&unlimited), start(&compact)),
+            (2, 0, 0)
+        );
     }
 }

@@ -4,6 +4,8 @@
 //! SyncGroup, wait on channels that the machine answers. What time does to groups is done by one
 //! sweep over all of them, every [`SWEEP`].
 
+#[cfg(test)]
+mod behaviour;
 mod membership;
 mod offsets;
 mod rebalance;
