@@ -137,3 +137,54 @@ pub(super) fn producers(
     });
     DescribeProducersResponse::default().with_topics(topics.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::describe_producers_request::TopicRequest;
+    use kafka_protocol::protocol::{Decodable, Encodable};
+
+    use super::*;
+    use crate::batch::{Batch, Compression, Sequence};
+    use crate::options::Options;
+    use crate::samples;
+
+    #[test]
+    fn producers_are_described_with_their_last_sequence_number() {
+        let client = samples::client(Options::default());
+        let topic = client.node.auto_create("topic").unwrap();
+        let sequence = Sequence {
+            producer_id: 1 << 60,
+            epoch: 3,
+            first: 0,
+            last: 1,
+        };
+        let records = [(5, None, &b"a"[..]), (6, None, b"b")];
+        let sent = samples::batch(&records, Compression::None, Some(sequence));
+        let batch = Batch::check(&sent).unwrap();
+        topic
+            .partition(0)
+            .unwrap()
+            .append(batch, &topic.config(), 77)
+            .unwrap();
+        let ask = TopicRequest::default()
+            .with_name(StrBytes::from_static_str("topic").into())
+            .with_partition_indexes(vec![0, 1]);
+        let request = DescribeProducersRequest::default().with_topics(vec![ask]);
+        let mut bytes = bytes::BytesMut::new();
+        producers(&client, request).encode(&mut bytes, 0).unwrap();
+        let response = DescribeProducersResponse::decode(&mut bytes.freeze(), 0).unwrap();
+        let [found, missing] = &response.topics[0].partitions[..] else {
+            panic!("{response:?}")
+        };
+        assert_eq!(
+            missing.error_code,
+            ResponseError::UnknownTopicOrPartition.code()
+        );
+        let [producer] = &found.active_producers[..] else {
+            panic!("{found:?}")
+        };
+        assert_eq!(producer.producer_id.0, 1 << 60);
+        assert_eq!((producer.producer_epoch, producer.last_sequence), (3, 1));
+        assert_eq!(producer.last_timestamp, 77);
+    }
+}
