@@ -3,6 +3,7 @@ use crate::shield::shield;
 use crate::tensor::{Element, Port, Tensor};
 use crate::values::{from_value, to_value};
 use crate::{Error, Options, graphdef, onnx};
+use std::fmt;
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{
     DatumType, IntoTValue, TValue, TVec, Tensor as Value, TractResult, TypedSimplePlan,
@@ -11,7 +12,6 @@ use tract_onnx::tract_hir::internal::{
 
 /// A graph that turns tensors into tensors. It is immutable and shared between threads; what
 /// changes while it runs is in the [`Scratch`] of each.
-#[derive(Debug)]
 pub struct Graph {
     runnable: Arc<TypedSimplePlan>,
     inputs: Vec<Port>,
@@ -219,6 +219,16 @@ impl Graph {
     }
 }
 
+/// The ports only: what is between them is long.
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Graph")
+            .field("inputs", &self.inputs)
+            .field("outputs", &self.outputs)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Rows {
     fn of(plan: &Plan) -> Result<Rows, String> {
         let [input] = plan.inputs.as_slice() else {
@@ -340,22 +350,17 @@ fn run_once(
 
 /// Numbers as a tensor of the given type; that they can be represented has been checked.
 fn numbers(values: &[f64], shape: &[usize], datum: DatumType) -> TractResult<Value> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "rounding to the nearest is documented"
-    )]
-    fn single(value: &f64) -> f32 {
-        *value as f32
-    }
-    match datum {
-        DatumType::F32 => {
-            Value::from_shape(shape, &values.iter().map(single).collect::<Vec<f32>>())
-        }
-        DatumType::F64 => Value::from_shape(shape, values),
-        _ => Ok(Value::from_shape(shape, values)?
+    if datum != DatumType::F32 {
+        return Ok(Value::from_shape(shape, values)?
             .cast_to_dt(datum)?
-            .into_owned()),
+            .into_owned());
     }
+    let mut tensor = Value::zero_dt(datum, shape)?;
+    let mut plain = tensor.try_as_plain_ram_mut()?;
+    for (to, value) in plain.as_slice_mut::<f32>()?.iter_mut().zip(values) {
+        *to = *value as f32;
+    }
+    Ok(tensor)
 }
 
 fn check_representable(values: &[f64], port: &Port) -> Result<(), Error> {
@@ -375,5 +380,18 @@ fn check_representable(values: &[f64], port: &Port) -> Result<(), Error> {
             element: port.element,
             value: *value,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Graph, Scratch};
+
+    #[test]
+    fn graphs_are_shared_and_scratches_sent_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        fn sent<T: Send>() {}
+        shared::<Graph>();
+        sent::<Scratch>();
     }
 }

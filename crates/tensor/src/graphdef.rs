@@ -124,6 +124,7 @@ impl<'a> Importer<'a> {
             }
         }
         if unsupported.is_empty() {
+            importer.settle_widths();
             return Ok(importer);
         }
         Err(Error::Unsupported {
@@ -150,6 +151,38 @@ impl<'a> Importer<'a> {
             self.operations.insert(id, operation);
         }
         Ok(())
+    }
+
+    /// A placeholder that does not say its shape, or its width, has it from the weights that it is
+    /// multiplied with: `MatMul` takes matrices only.
+    fn settle_widths(&mut self) {
+        for id in &self.part.nodes {
+            let Some(node) = self.wiring.node(*id).filter(|node| node.op == "MatMul") else {
+                continue;
+            };
+            let [left, right] = self.wiring.sources(*id) else {
+                continue;
+            };
+            let Some(weights) = self.constants.get(&self.resolve(*right).0) else {
+                continue;
+            };
+            let axis = usize::from(attributes::truth(node, "transpose_b"));
+            let (Some(width), false) = (
+                weights.shape().get(axis),
+                attributes::truth(node, "transpose_a"),
+            ) else {
+                continue;
+            };
+            let (source, _) = self.resolve(*left);
+            if let Some(fact) = self.sources.get_mut(&source) {
+                let batch = fact.shape.dim(0).unwrap_or_default();
+                let known = fact.shape.dim(1).unwrap_or_default();
+                if known == GenericFactoid::Any {
+                    let axes = [batch, GenericFactoid::Only(width.to_dim())];
+                    fact.shape = ShapeFactoid::closed(axes.into_iter().collect());
+                }
+            }
+        }
     }
 
     /// The output that is meant: what only hands on its input stands for that input.

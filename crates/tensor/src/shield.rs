@@ -9,6 +9,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
+use std::thread::panicking;
 
 thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
@@ -20,16 +21,10 @@ thread_local! {
 /// What `work` was changing when it panicked is in an unknown state: the caller throws it away.
 pub(crate) fn shield<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let outer = take_hook();
-        set_hook(Box::new(move |panic| {
-            if INSIDE.get() {
-                PLACE.set(panic.location().map(ToString::to_string));
-            } else {
-                outer(panic);
-            }
-        }));
-    });
+    // While a thread unwinds, hooks cannot be changed.
+    if !panicking() {
+        HOOK.call_once(put_hook);
+    }
 
     let outer = INSIDE.replace(true);
     let result = catch_unwind(AssertUnwindSafe(work));
@@ -43,6 +38,17 @@ pub(crate) fn shield<T>(work: impl FnOnce() -> T) -> Result<T, String> {
             message(payload.as_ref())
         )
     })
+}
+
+fn put_hook() {
+    let outer = take_hook();
+    set_hook(Box::new(move |panic| {
+        if INSIDE.get() {
+            PLACE.set(panic.location().map(ToString::to_string));
+        } else {
+            outer(panic);
+        }
+    }));
 }
 
 fn message(payload: &(dyn Any + Send)) -> &str {

@@ -173,6 +173,39 @@ fn an_input_of_unknown_rank_is_refused_by_name() {
 }
 
 #[test]
+fn an_input_has_its_width_from_its_weights() {
+    let weights = || {
+        let mut value = tract_tensorflow::tfpb::tensorflow::TensorProto::decode(&[][..]).unwrap();
+        value.dtype = DataType::DtFloat as i32;
+        let dim = [3, 2].map(|size| Dim {
+            size,
+            name: String::new(),
+        });
+        value.tensor_shape = Some(TensorShapeProto {
+            dim: dim.into(),
+            unknown_rank: false,
+        });
+        value.float_val = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        node()
+            .name("w")
+            .op("Const")
+            .attr("dtype", DataType::DtFloat)
+            .attr("value", value)
+    };
+    for lengths in [None, Some(&[-1, -1][..])] {
+        let x = placeholder("x", DataType::DtFloat, lengths);
+        let product = two("y", "MatMul", "x", "w");
+        let graph = load(vec![x, weights(), product], &Options::default()).unwrap();
+        assert_eq!((graph.width(), graph.output_width()), (Some(3), Some(2)));
+        let mut scores = Vec::new();
+        graph
+            .run_rows(&[1.0, 1.0, 1.0], 1, &mut graph.scratch(), &mut scores)
+            .unwrap();
+        assert_eq!(scores, [9.0, 12.0]);
+    }
+}
+
+#[test]
 fn an_input_of_text_is_refused_by_its_type() {
     let x = placeholder("x", DataType::DtString, Some(&[-1]));
     let error = load(vec![x, two("y", "Add", "x", "x")], &Options::default()).unwrap_err();
