@@ -1,5 +1,9 @@
 //! Every model of `data/` that this build can score, on every wine, against the scores of the
 //! engines that define what is right: JPMML-Evaluator, TensorFlow and ONNX Runtime.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test needs and does not get is a failure"
+)]
 
 use std::path::{Path, PathBuf};
 

@@ -84,6 +84,17 @@ pub fn run(strategy: &'static Strategy, brokers: &str) {
     }
 }
 
+/// The scenario of a broker that keeps its log in memory, dies, and comes back on the same address:
+/// the server goes on by itself, reads what is new from its beginning, and skips nothing.
+///
+/// `restart` stops the broker at `brokers` and starts another one there.
+///
+/// # Panics
+/// When the scenario fails.
+pub fn broker_comes_back_empty(strategy: &'static Strategy, brokers: &str, restart: impl FnMut()) {
+    streams::broker_comes_back_empty(&World::new(strategy, brokers), restart);
+}
+
 fn run_one(strategy: &'static Strategy, brokers: &str, name: &str, scenario: fn(&World)) {
     eprintln!("scenario: {name}");
     scenario(&World::new(strategy, brokers));

@@ -41,9 +41,13 @@ pub(crate) fn router(api: Api) -> Router {
 
 type Parameters = Query<BTreeMap<String, String>>;
 
-/// A refusal, as JSON.
-fn refuse(status: StatusCode, error: &str) -> Response {
-    (status, Json(json!({ "error": error }))).into_response()
+/// Why there is no answer, as JSON.
+struct Refused(StatusCode, &'static str);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
 }
 
 async fn unknown() -> Response {
@@ -62,11 +66,11 @@ async fn unknown() -> Response {
 async fn ready(State(api): State<Arc<Api>>) -> Response {
     match api.readiness.missing() {
         None => "ready\n".into_response(),
-        Some(missing) => refuse(StatusCode::SERVICE_UNAVAILABLE, missing),
+        Some(missing) => Refused(StatusCode::SERVICE_UNAVAILABLE, missing).into_response(),
     }
 }
 
-async fn models(State(api): State<Arc<Api>>) -> Result<Response, Response> {
+async fn models(State(api): State<Arc<Api>>) -> Result<Response, Refused> {
     let states = api.states().await?;
     Ok(Json(names(&states)).into_response())
 }
@@ -74,7 +78,7 @@ async fn models(State(api): State<Arc<Api>>) -> Result<Response, Response> {
 async fn state(
     State(api): State<Arc<Api>>,
     Query(parameters): Parameters,
-) -> Result<Response, Response> {
+) -> Result<Response, Refused> {
     scope(&parameters)?;
     let models = api.states().await?;
     let totals = api.counters.totals();
@@ -95,7 +99,7 @@ async fn model_state(
     State(api): State<Arc<Api>>,
     Path(data_type): Path<String>,
     Query(parameters): Parameters,
-) -> Result<Response, Response> {
+) -> Result<Response, Refused> {
     scope(&parameters)?;
     let states = api.states().await?;
     if let Some(state) = states.iter().find(|state| state.data_type == data_type) {
@@ -114,14 +118,14 @@ async fn metrics(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// One instance answers for itself, so far.
-fn scope(parameters: &BTreeMap<String, String>) -> Result<(), Response> {
+fn scope(parameters: &BTreeMap<String, String>) -> Result<(), Refused> {
     match parameters.get("scope").map(String::as_str) {
         None | Some("instance") => Ok(()),
-        Some("application") => Err(refuse(
+        Some("application") => Err(Refused(
             StatusCode::BAD_REQUEST,
             "scope=application is not supported yet: ask each instance for its own state",
         )),
-        Some(_) => Err(refuse(
+        Some(_) => Err(Refused(
             StatusCode::BAD_REQUEST,
             "the scope is `instance` or `application`",
         )),
@@ -136,10 +140,10 @@ fn names(states: &[ModelState]) -> Vec<&str> {
 }
 
 impl Api {
-    async fn states(&self) -> Result<Vec<ModelState>, Response> {
+    async fn states(&self) -> Result<Vec<ModelState>, Refused> {
         match tokio::time::timeout(PATIENCE, self.queries.states()).await {
             Ok(Some(states)) => Ok(states),
-            Ok(None) | Err(_) => Err(refuse(
+            Ok(None) | Err(_) => Err(Refused(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the strategy does not answer at the moment: ask again",
             )),

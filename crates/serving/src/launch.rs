@@ -113,13 +113,15 @@ pub fn launch(strategy: &Strategy) -> ExitCode {
         .with_ansi(colours)
         .init();
     let shutdown = Shutdown::new();
-    let outcome = on_signals(shutdown.clone()).map_err(Error::System).and_then(|()| {
-        let (name, brokers) = (strategy.name, settings.common.brokers().to_owned());
-        serve(strategy, settings, shutdown, move |http| {
-            let mut stderr = std::io::stderr();
-            let _ = writeln!(stderr, "ready {name} brokers={brokers} http=http://{http}");
-        })
-    });
+    let outcome = on_signals(shutdown.clone())
+        .map_err(Error::System)
+        .and_then(|()| {
+            let (name, brokers) = (strategy.name, settings.common.brokers().to_owned());
+            serve(strategy, settings, &shutdown, move |http| {
+                let mut stderr = std::io::stderr();
+                let _ = writeln!(stderr, "ready {name} brokers={brokers} http=http://{http}");
+            })
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -174,7 +176,7 @@ fn on_signals(shutdown: Shutdown) -> std::io::Result<()> {
 pub fn serve(
     strategy: &Strategy,
     settings: Server,
-    shutdown: Shutdown,
+    shutdown: &Shutdown,
     ready: impl FnOnce(SocketAddr) + Send + 'static,
 ) -> Result<(), Error> {
     let settings = Arc::new(settings);
@@ -224,7 +226,7 @@ pub fn serve(
         ready(address);
     });
 
-    if !wait_for_broker(&connection, &settings, &shutdown)? {
+    if !wait_for_broker(&connection, &settings, shutdown)? {
         return Ok(());
     }
     let topics = Topics::new(Admin::open(&connection)?, Arc::clone(&settings));

@@ -38,9 +38,6 @@ impl Topics {
         if self.admin.partition_count(&dead_letters.name)?.is_none() {
             self.admin.ensure_topic(&dead_letters)?;
         }
-        if let Some(partitions) = self.admin.partition_count(&common.results_topic)? {
-            return Ok(partitions);
-        }
         let records = self.admin.partition_count(&common.data_topic)?;
         if records.is_none() {
             let topic = &common.data_topic;
@@ -48,6 +45,9 @@ impl Topics {
                 topic,
                 "the records topic does not exist yet; waiting for it"
             );
+        }
+        if let Some(partitions) = self.admin.partition_count(&common.results_topic)? {
+            return Ok(partitions);
         }
         let partitions = records.unwrap_or(PARTITIONS);
         let name = common.results_topic.clone();

@@ -272,3 +272,29 @@ pub(super) fn two_instances(world: &World) {
     world.results(RECORDS + 100);
     second.stop();
 }
+
+pub(super) fn broker_comes_back_empty(world: &World, mut restart: impl FnMut()) {
+    world.model(&regression("wine", "model-0", 0.0));
+    let server = world.start(&[]);
+    let records: Vec<_> = (0..100).map(|n| wine("wine", f64::from(n))).collect();
+    world.records(&records);
+    world.results(100);
+    // Fewer records than before, so that the server waits beyond the end of the new log; then more,
+    // so that the new log grows past the place where it waited.
+    for (round, count) in [(1, 10), (2, 500), (3, 1)] {
+        restart();
+        world.create_topics();
+        let name = format!("model-{round}");
+        world.model(&regression("wine", &name, f64::from(round) * 1e6));
+        server.wait_for_model("wine", &name);
+        (0..count).for_each(|n| world.send_record(0, &wine("wine", f64::from(n))));
+        world.flush();
+        let results = world.results(count as usize);
+        for (n, scored) in results.iter().enumerate() {
+            let expected = f64::from(round) * 1e6 + n as f64;
+            assert_eq!(scored.result.value, Some(expected), "round {round}");
+            assert_eq!(scored.result.source_offset, n as i64);
+        }
+    }
+    server.stop();
+}

@@ -46,11 +46,11 @@ pub struct Running {
 
 /// A message of the results topic.
 #[derive(Debug)]
-pub struct Scored {
+pub(super) struct Scored {
     /// As it came.
-    pub message: OwnedMessage,
+    pub(super) message: OwnedMessage,
     /// Decoded.
-    pub result: ServingResult,
+    pub(super) result: ServingResult,
 }
 
 impl World {
@@ -79,9 +79,14 @@ impl World {
             sink,
             admin,
         };
-        world.create(&world.topic("data"), 4);
-        world.create(&world.topic("models"), 1);
+        world.create_topics();
         world
+    }
+
+    /// Creates the topics that a data provider creates.
+    pub(super) fn create_topics(&self) {
+        self.create(&self.topic("data"), 4);
+        self.create(&self.topic("models"), 1);
     }
 
     fn create(&self, topic: &str, partitions: usize) {
@@ -132,7 +137,7 @@ impl World {
         let (ready, is_ready) = mpsc::channel();
         let (strategy, stop) = (self.strategy, shutdown.clone());
         let thread = std::thread::spawn(move || {
-            serve(strategy, settings, stop, move |address| {
+            serve(strategy, settings, &stop, move |address| {
                 let _ = ready.send(address);
             })
         });
