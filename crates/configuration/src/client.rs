@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::{Common, Interval};
+use crate::{Common, DEFAULT_BROKERS, Interval};
 
 /// What the data provider needs to know.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -66,6 +66,15 @@ pub struct DataProvider {
         value_parser = clap::value_parser!(u32).range(1..=10_000)
     )]
     pub data_types: u32,
+
+    /// Address of the provider's own broker, where no other is named; port 0 takes any free one
+    #[arg(
+        long,
+        env = "MODEL_SERVING_LISTEN",
+        value_name = "HOST:PORT",
+        default_value = DEFAULT_BROKERS
+    )]
+    pub listen: String,
 
     /// Directory with the records and models [default: data, here or in the workspace]
     #[arg(long, env = "MODEL_SERVING_DATA_DIR", value_name = "DIR")]

@@ -1,0 +1,12 @@
+//! Logs on stderr.
+
+use tracing_subscriber::EnvFilter;
+
+/// Sends warnings and errors to stderr; `RUST_LOG` asks for more.
+pub fn init() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .init();
+}
