@@ -3,8 +3,13 @@
 use embedded_kafka::{Broker, Options};
 use serving::conformance;
 
+/// Against the embedded broker, or against the one that `SUITE_BROKERS` names.
 #[test]
 fn the_scenarios_of_every_strategy() {
+    if let Ok(brokers) = std::env::var("SUITE_BROKERS") {
+        conformance::run(&actor_server::STRATEGY, &brokers);
+        return;
+    }
     let options = Options {
         listen: "127.0.0.1:0".into(),
         ..Options::default()
