@@ -2,6 +2,7 @@
 
 mod attributes;
 mod constants;
+mod messages;
 mod operators;
 mod wiring;
 
@@ -10,44 +11,34 @@ use crate::protobuf::{Finding, Kind, MOST_MESSAGES, look};
 use crate::shield::shield;
 use crate::{Error, Options};
 use constants::Constants;
+use messages::{GraphDef, NodeDef};
 use operators::Operation;
 use prost::Message;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use tract_tensorflow::tfpb::tensorflow::{GraphDef, NodeDef};
-use tract_tensorflow::tract_hir::internal::{
+use tract_onnx::tract_hir::internal::{
     GenericFactoid, InferenceFact, InferenceModel, OutletId, ShapeFactoid, SpecialOps, TVec,
     Tensor as Value, ToDim, TractResult, expand,
 };
-use tract_tensorflow::tract_hir::ops::{array, konst};
+use tract_onnx::tract_hir::ops::{array, konst};
 use wiring::{Id, Part, Slot, Wiring};
 
-/// The messages of a graph.
+/// The messages of a graph, as far as they are decoded.
 const SCHEMA: &[Kind] = &[
-    &[(1, NODE), (2, LIBRARY), (4, LEAF)],
+    &[(1, NODE), (4, LEAF)],
     &[(5, ATTRIBUTE)],
     &[(2, VALUE)],
-    &[(1, LIST), (7, SHAPE), (8, TENSOR), (10, FUNCTION)],
-    &[(7, SHAPE), (8, TENSOR), (9, FUNCTION)],
+    &[(1, LEAF), (7, SHAPE), (8, TENSOR)],
     &[(2, LEAF)],
-    &[(2, SHAPE), (14, LEAF), (15, LEAF)],
-    &[(2, ATTRIBUTE)],
-    &[(1, DEFINITION), (2, LEAF)],
-    &[(1, SIGNATURE), (3, NODE), (4, LEAF), (5, ATTRIBUTE)],
-    &[(2, LEAF), (3, LEAF), (4, LEAF), (8, LEAF)],
+    &[(2, SHAPE)],
     &[],
 ];
 const NODE: usize = 1;
 const ATTRIBUTE: usize = 2;
 const VALUE: usize = 3;
-const LIST: usize = 4;
-const SHAPE: usize = 5;
-const TENSOR: usize = 6;
-const FUNCTION: usize = 7;
-const LIBRARY: usize = 8;
-const DEFINITION: usize = 9;
-const SIGNATURE: usize = 10;
-const LEAF: usize = 11;
+const SHAPE: usize = 4;
+const TENSOR: usize = 5;
+const LEAF: usize = 6;
 
 /// Decodes a graph, chooses its inputs and outputs, and checks what they depend on.
 pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {

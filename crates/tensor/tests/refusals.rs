@@ -2,16 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod graphs;
+
+use graphs::{DataType, Dim, GraphDef, NodeDef, TensorProto, TensorShapeProto, graph, node};
 use proptest::prelude::*;
 use prost::Message;
 use std::fs;
 use std::path::Path;
 use tensor::{Error, Graph, Options, Role};
-use tract_tensorflow::tfpb::tensorflow::tensor_shape_proto::Dim;
-use tract_tensorflow::tfpb::tensorflow::{
-    DataType, GraphDef, NodeDef, TensorProto, TensorShapeProto,
-};
-use tract_tensorflow::tfpb::{graph, node};
 
 fn export(name: &str) -> Vec<u8> {
     fs::read(
@@ -35,10 +33,7 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 fn shape(lengths: &[i64]) -> TensorShapeProto {
-    let dim = |length: &i64| Dim {
-        size: *length,
-        name: String::new(),
-    };
+    let dim = |length: &i64| Dim { size: *length };
     TensorShapeProto {
         dim: lengths.iter().map(dim).collect(),
         unknown_rank: false,
@@ -49,27 +44,23 @@ fn placeholder(name: &str, lengths: &[i64]) -> NodeDef {
     let node = node()
         .name(name)
         .op("Placeholder")
-        .attr("dtype", DataType::DtFloat);
+        .attr("dtype", DataType::Float);
     node.attr("shape", shape(lengths))
 }
 
 /// A constant whose every element is one half.
 fn halves(name: &str, lengths: &[i64]) -> NodeDef {
     let value = TensorProto {
-        dtype: DataType::DtFloat as i32,
+        dtype: DataType::Float as i32,
         tensor_shape: Some(shape(lengths)),
         float_val: vec![0.5],
-        ..empty()
+        ..TensorProto::default()
     };
     node()
         .name(name)
         .op("Const")
-        .attr("dtype", DataType::DtFloat)
+        .attr("dtype", DataType::Float)
         .attr("value", value)
-}
-
-fn empty() -> TensorProto {
-    TensorProto::decode(&[][..]).unwrap()
 }
 
 fn two(name: &str, op: &str, left: &str, right: &str) -> NodeDef {
@@ -78,7 +69,7 @@ fn two(name: &str, op: &str, left: &str, right: &str) -> NodeDef {
         .op(op)
         .input(left)
         .input(right)
-        .attr("T", DataType::DtFloat)
+        .attr("T", DataType::Float)
 }
 
 fn bytes(nodes: Vec<NodeDef>) -> Vec<u8> {

@@ -2,17 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod graphs;
+
+use graphs::{DataType, Dim, GraphDef, NodeDef, TensorProto, TensorShapeProto, graph, node};
 use prost::Message;
 use tensor::{Data, Element, Error, Graph, Options, Tensor};
-use tract_tensorflow::tfpb::tensorflow::tensor_shape_proto::Dim;
-use tract_tensorflow::tfpb::tensorflow::{DataType, GraphDef, NodeDef, TensorShapeProto};
-use tract_tensorflow::tfpb::{graph, node};
 
 fn placeholder(name: &str, element: DataType, lengths: Option<&[i64]>) -> NodeDef {
-    let dim = |length: &i64| Dim {
-        size: *length,
-        name: String::new(),
-    };
+    let dim = |length: &i64| Dim { size: *length };
     let shape = TensorShapeProto {
         dim: lengths.unwrap_or_default().iter().map(dim).collect(),
         unknown_rank: lengths.is_none(),
@@ -30,7 +27,7 @@ fn two(name: &str, op: &str, left: &str, right: &str) -> NodeDef {
         .op(op)
         .input(left)
         .input(right)
-        .attr("T", DataType::DtFloat)
+        .attr("T", DataType::Float)
 }
 
 fn load(nodes: Vec<NodeDef>, options: &Options) -> Result<Graph, Error> {
@@ -49,8 +46,8 @@ fn floats(shape: &[usize], values: &[f32]) -> Tensor {
 fn named_columns_are_fed_in_the_order_asked_for() {
     let nodes = || {
         vec![
-            placeholder("alcohol", DataType::DtFloat, Some(&[-1])),
-            placeholder("pH", DataType::DtFloat, Some(&[-1])),
+            placeholder("alcohol", DataType::Float, Some(&[-1])),
+            placeholder("pH", DataType::Float, Some(&[-1])),
             two("difference", "Sub", "alcohol", "pH"),
         ]
     };
@@ -92,14 +89,16 @@ fn named_columns_are_fed_in_the_order_asked_for() {
 #[test]
 fn columns_of_width_one_are_joined() {
     let axis = {
-        let mut axis = tract_tensorflow::tfpb::tensorflow::TensorProto::decode(&[][..]).unwrap();
-        axis.dtype = DataType::DtInt32 as i32;
-        axis.tensor_shape = Some(TensorShapeProto::default());
-        axis.int_val = vec![-1];
+        let axis = TensorProto {
+            dtype: DataType::Int32 as i32,
+            tensor_shape: Some(TensorShapeProto::default()),
+            int_val: vec![-1],
+            ..TensorProto::default()
+        };
         node()
             .name("axis")
             .op("Const")
-            .attr("dtype", DataType::DtInt32)
+            .attr("dtype", DataType::Int32)
             .attr("value", axis)
     };
     let joined = node()
@@ -109,7 +108,7 @@ fn columns_of_width_one_are_joined() {
         .input("b")
         .input("axis");
     let columns = ["a", "b"]
-        .map(|name| placeholder(name, DataType::DtFloat, Some(&[-1, 1])))
+        .map(|name| placeholder(name, DataType::Float, Some(&[-1, 1])))
         .into_iter();
     let graph = load(columns.chain([axis, joined]).collect(), &Options::default()).unwrap();
     let inputs = [floats(&[2, 1], &[1.0, 2.0]), floats(&[2, 1], &[3.0, 4.0])];
@@ -120,7 +119,7 @@ fn columns_of_width_one_are_joined() {
 #[test]
 fn a_graph_of_one_record_scores_many_one_by_one() {
     for lengths in [&[1, 2][..], &[2]] {
-        let x = placeholder("x", DataType::DtFloat, Some(lengths));
+        let x = placeholder("x", DataType::Float, Some(lengths));
         let graph = load(vec![x, two("y", "Mul", "x", "x")], &Options::default()).unwrap();
         assert_eq!((graph.width(), graph.output_width()), (Some(2), Some(2)));
         let mut scores = Vec::new();
@@ -137,8 +136,8 @@ fn a_graph_of_one_record_scores_many_one_by_one() {
 
 #[test]
 fn doubles_keep_their_precision() {
-    let x = placeholder("x", DataType::DtDouble, Some(&[-1, 1]));
-    let sum = two("y", "Add", "x", "x").attr("T", DataType::DtDouble);
+    let x = placeholder("x", DataType::Double, Some(&[-1, 1]));
+    let sum = two("y", "Add", "x", "x").attr("T", DataType::Double);
     let graph = load(vec![x, sum], &Options::default()).unwrap();
     assert_eq!(graph.inputs()[0].element, Element::Double);
     let mut scores = Vec::new();
@@ -150,7 +149,7 @@ fn doubles_keep_their_precision() {
 
 #[test]
 fn integers_take_integers_only() {
-    let x = placeholder("x", DataType::DtInt32, Some(&[-1, 1]));
+    let x = placeholder("x", DataType::Int32, Some(&[-1, 1]));
     let graph = load(vec![x, two("y", "Add", "x", "x")], &Options::default()).unwrap();
     let (mut scratch, mut scores) = (graph.scratch(), Vec::new());
     graph
@@ -167,7 +166,7 @@ fn integers_take_integers_only() {
 
 #[test]
 fn an_input_of_unknown_rank_is_refused_by_name() {
-    let x = placeholder("x", DataType::DtFloat, None);
+    let x = placeholder("x", DataType::Float, None);
     let error = load(vec![x, two("y", "Add", "x", "x")], &Options::default()).unwrap_err();
     assert_eq!(error.to_string(), "input `x` has no known rank");
 }
@@ -175,25 +174,24 @@ fn an_input_of_unknown_rank_is_refused_by_name() {
 #[test]
 fn an_input_has_its_width_from_its_weights() {
     let weights = || {
-        let mut value = tract_tensorflow::tfpb::tensorflow::TensorProto::decode(&[][..]).unwrap();
-        value.dtype = DataType::DtFloat as i32;
-        let dim = [3, 2].map(|size| Dim {
-            size,
-            name: String::new(),
-        });
-        value.tensor_shape = Some(TensorShapeProto {
-            dim: dim.into(),
-            unknown_rank: false,
-        });
-        value.float_val = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let dim = vec![Dim { size: 3 }, Dim { size: 2 }];
+        let value = TensorProto {
+            dtype: DataType::Float as i32,
+            tensor_shape: Some(TensorShapeProto {
+                dim,
+                unknown_rank: false,
+            }),
+            float_val: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+            ..TensorProto::default()
+        };
         node()
             .name("w")
             .op("Const")
-            .attr("dtype", DataType::DtFloat)
+            .attr("dtype", DataType::Float)
             .attr("value", value)
     };
     for lengths in [None, Some(&[-1, -1][..])] {
-        let x = placeholder("x", DataType::DtFloat, lengths);
+        let x = placeholder("x", DataType::Float, lengths);
         let product = two("y", "MatMul", "x", "w");
         let graph = load(vec![x, weights(), product], &Options::default()).unwrap();
         assert_eq!((graph.width(), graph.output_width()), (Some(3), Some(2)));
@@ -207,17 +205,17 @@ fn an_input_has_its_width_from_its_weights() {
 
 #[test]
 fn an_input_of_text_is_refused_by_its_type() {
-    let x = placeholder("x", DataType::DtString, Some(&[-1]));
+    let x = placeholder("x", DataType::String, Some(&[-1]));
     let error = load(vec![x, two("y", "Add", "x", "x")], &Options::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "unsupported operators: Placeholder of type DT_STRING"
+        "unsupported operators: Placeholder of type string"
     );
 }
 
 #[test]
 fn tensors_that_do_not_fit_are_refused() {
-    let x = placeholder("x", DataType::DtFloat, Some(&[-1, 2]));
+    let x = placeholder("x", DataType::Float, Some(&[-1, 2]));
     let graph = load(vec![x, two("y", "Add", "x", "x")], &Options::default()).unwrap();
     let mut scratch = graph.scratch();
     let mut fails = |inputs: &[Tensor]| graph.run(inputs, &mut scratch).unwrap_err().to_string();
@@ -254,7 +252,7 @@ fn tensors_that_do_not_fit_are_refused() {
 
 #[test]
 fn batches_that_disagree_fail_and_leave_the_scratch_usable() {
-    let columns = ["a", "b"].map(|name| placeholder(name, DataType::DtFloat, Some(&[-1])));
+    let columns = ["a", "b"].map(|name| placeholder(name, DataType::Float, Some(&[-1])));
     let nodes = columns
         .into_iter()
         .chain([two("y", "Add", "a", "b")])

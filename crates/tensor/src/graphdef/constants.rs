@@ -1,8 +1,8 @@
 //! Constants: `tensorflow/core/framework/tensor.proto`.
 
 use super::attributes;
-use tract_tensorflow::tfpb::tensorflow::{NodeDef, TensorProto, TensorShapeProto};
-use tract_tensorflow::tract_hir::internal::{Datum, DatumType, Tensor as Value};
+use super::messages::{NodeDef, TensorProto, TensorShapeProto};
+use tract_onnx::tract_hir::internal::{Datum, DatumType, Tensor as Value};
 
 /// Elements of all constants that are stored as one repeated value, at most: what is stored in
 /// full is bounded by the file.

@@ -2,16 +2,16 @@
 //! (`tensorflow/core/ops/*.cc`).
 
 use super::attributes::{datum, float, integer, integers, text, truth};
+use super::messages::NodeDef;
 use crate::extremes::{Broadcast, Extreme};
 use crate::functions::Function;
 use std::sync::Arc;
-use tract_tensorflow::tfpb::tensorflow::NodeDef;
-use tract_tensorflow::tract_hir::internal::{
+use tract_onnx::tract_hir::internal::{
     BinIntoHir, DatumType, ElementWiseIntoHir, InferenceOp, Tensor as Value, expand,
 };
-use tract_tensorflow::tract_hir::ops::activations::{Elu, Selu, Softsign};
-use tract_tensorflow::tract_hir::ops::nn::{LayerLogSoftmax, Reduce, Reducer, Softmax};
-use tract_tensorflow::tract_hir::ops::{array, binary, cast, logic, math, matmul};
+use tract_onnx::tract_hir::ops::activations::{Elu, Selu, Softsign};
+use tract_onnx::tract_hir::ops::nn::{LayerLogSoftmax, Reduce, Reducer, Softmax};
+use tract_onnx::tract_hir::ops::{array, binary, cast, logic, math, matmul};
 
 /// How a node becomes the runtime's.
 pub(super) enum Operation {

@@ -1,9 +1,9 @@
 //! Who consumes what in a graph, and which part of it is run.
 
+use super::messages::NodeDef;
 use super::{malformed, operators};
 use crate::{Error, Role};
 use std::collections::{HashMap, HashSet};
-use tract_tensorflow::tfpb::tensorflow::NodeDef;
 
 /// The operator of a node that is fed.
 const PLACEHOLDER: &str = "Placeholder";
