@@ -1,6 +1,7 @@
 //! One process of an ensemble.
 
 use std::collections::VecDeque;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ const PIPES_AFTER_END: Duration = Duration::from_secs(1);
 pub(super) struct Process {
     pub(super) name: String,
     child: Child,
+    /// While it runs.
+    guard: Option<Guard>,
     /// Of its output and its error output, those that are still open.
     open_pipes: usize,
     /// What it said when it was ready.
@@ -44,15 +47,17 @@ impl Process {
             .spawn()
             .with_context(|| format!("start {name}"))?;
         let (output, errors) = (child.stdout.take(), child.stderr.take());
-        let process = Self {
+        let mut process = Self {
             name: name.to_owned(),
             child,
+            guard: None,
             open_pipes: 2,
             ready: None,
             last_lines: VecDeque::new(),
             gone: None,
             end: None,
         };
+        process.guard = Some(Guard::over(&process.child).context("start a guard")?);
         Ok((
             process,
             output.context("a process without output")?,
@@ -86,7 +91,11 @@ impl Process {
                 .child
                 .try_wait()
                 .with_context(|| format!("wait for {}", self.name))?;
-            self.gone = status.map(|status| (status, Instant::now()));
+            if let Some(status) = status {
+                // At once: its number may now become another's.
+                self.guard = None;
+                self.gone = Some((status, Instant::now()));
+            }
         }
         let Some((status, since)) = self.gone else {
             return Ok(false);
@@ -149,6 +158,34 @@ impl Drop for Process {
     }
 }
 
+/// Asks a process and those it started to end when this program is gone without having done so,
+/// which is what `kill -9` does to it. Otherwise a server would go on and keep its port.
+struct Guard(Child);
+
+impl Guard {
+    /// A shell that reads from us: the end of its input is our end.
+    fn over(child: &Child) -> io::Result<Self> {
+        let script = format!("read -r never; kill -s TERM -- -{}", child.id());
+        let shell = Command::new("sh")
+            .args(["-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        Ok(Self(shell))
+    }
+}
+
+impl Drop for Guard {
+    /// Dismisses the guard; the process is not touched.
+    fn drop(&mut self) {
+        // Waiting closes its input, so it has to be gone by then, if it is not already.
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
 /// What a process says when it serves: a line on its error output that begins with `ready`, then
 /// its name, then `key=value`.
 #[derive(Debug, PartialEq, Eq)]
@@ -164,5 +201,42 @@ impl Ready {
         self.0
             .split_whitespace()
             .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// A process that says when it is asked to end, and its output.
+    fn listener() -> (Process, ChildStdout) {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            "trap 'echo asked; exit 0' TERM; echo up; tail -f /dev/null & wait",
+        ]);
+        let (process, mut output, _) = Process::start("one", command).unwrap();
+        output.read_exact(&mut [0; "up\n".len()]).unwrap();
+        (process, output)
+    }
+
+    #[test]
+    fn the_guard_asks_a_process_to_end_when_nobody_is_left_to_do_so() {
+        let (mut process, mut output) = listener();
+        // What the system does with the pipes of a program that is killed.
+        drop(process.guard.as_mut().unwrap().0.stdin.take());
+        let mut text = String::new();
+        output.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "asked\n");
+        assert!(process.child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_guard_that_is_dismissed_does_nothing() {
+        let (mut process, _output) = listener();
+        process.guard = None;
+        assert!(process.child.try_wait().unwrap().is_none());
     }
 }
