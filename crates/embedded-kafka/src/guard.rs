@@ -42,6 +42,11 @@ impl Guarded {
         }
     }
 
+    /// What is left to be read, without a guard.
+    pub(crate) fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
     fn most(&self) -> usize {
         self.bytes.remaining().saturating_add(1)
     }

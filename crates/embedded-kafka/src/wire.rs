@@ -74,21 +74,9 @@ impl Call {
         R::decode(&mut self.body.clone(), self.version).map_err(malformed)
     }
 
-    /// Reads the request as one of another version, after `prefix`, which that version starts with.
-    pub(crate) fn decode_after<R: Decodable>(
-        &self,
-        prefix: &[u8],
-        version: i16,
-    ) -> Result<R, Malformed> {
-        let mut whole = BytesMut::from(prefix);
-        whole.put(self.body.clone());
-        Call {
-            version,
-            body: Guarded::new(whole.freeze()),
-            client_id: None,
-            ..*self
-        }
-        .decode()
+    /// The request itself, for whoever reads it without the codec.
+    pub(crate) fn body(&self) -> Bytes {
+        self.body.bytes()
     }
 
     /// The start of a response: room for its length, and its header.

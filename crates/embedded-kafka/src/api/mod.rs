@@ -9,6 +9,7 @@ mod groups;
 mod malformed;
 mod offsets;
 mod produce;
+mod produce_request;
 mod storage;
 mod topics;
 mod unserved;

@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::produce_request::PartitionProduceData;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
-use kafka_protocol::messages::{
-    InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse,
-};
+use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProduceResponse};
 
+use super::produce_request::{Partition, Produce};
 use crate::batch::{Batch, Compression};
 use crate::clock;
 use crate::log::Appended;
@@ -22,8 +20,8 @@ use crate::wire::{Call, Malformed, Response};
 const ZSTD_SINCE: i16 = 7;
 
 pub(super) fn answer(client: &Client, call: &Call) -> Result<Option<Response>, Malformed> {
-    let request: ProduceRequest = call.decode()?;
-    let refused = if request.transactional_id.is_some() {
+    let request = Produce::read(call)?;
+    let refused = if request.transactional {
         Some(Rejection::new(
             ResponseError::InvalidTxnState,
             "transactions are not supported",
@@ -35,25 +33,25 @@ pub(super) fn answer(client: &Client, call: &Call) -> Result<Option<Response>, M
     };
     let now = clock::now_ms();
     let mut failed = false;
-    let mut responses = Vec::with_capacity(request.topic_data.len());
-    for data in request.topic_data {
-        let topic = client.node.topics.named(&data.name.0);
-        let mut partitions = Vec::with_capacity(data.partition_data.len());
-        for partition in data.partition_data {
+    let mut responses = Vec::with_capacity(request.topics.len());
+    for data in request.topics {
+        let topic = client.node.topics.named(&data.name);
+        let mut partitions = Vec::with_capacity(data.partitions.len());
+        for partition in data.partitions {
             let result = match &refused {
                 Some(rejection) => Err(rejection.clone()),
                 None => append(&client.node, topic.as_ref(), &partition, call, now),
             };
             if let Err(rejection) = &result {
                 failed = true;
-                tracing::debug!(topic = %&*data.name.0, partition = partition.index,
+                tracing::debug!(topic = %data.name, partition = partition.index,
                     error = %rejection.error, message = rejection.message, "batch refused");
             }
             partitions.push(outcome(partition.index, result));
         }
         responses.push(
             TopicProduceResponse::default()
-                .with_name(data.name)
+                .with_name(data.name.into())
                 .with_partition_responses(partitions),
         );
     }
@@ -72,7 +70,7 @@ pub(super) fn answer(client: &Client, call: &Call) -> Result<Option<Response>, M
 fn append(
     node: &Node,
     topic: Option<&Arc<Topic>>,
-    data: &PartitionProduceData,
+    data: &Partition,
     call: &Call,
     now: i64,
 ) -> Result<Appended, Rejection> {

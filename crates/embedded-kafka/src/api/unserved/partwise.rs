@@ -17,9 +17,8 @@ use kafka_protocol::messages::{
     ElectLeadersRequest, ElectLeadersResponse, FindCoordinatorRequest, FindCoordinatorResponse,
     IncrementalAlterConfigsResponse, ListOffsetsRequest, ListOffsetsResponse, OffsetCommitRequest,
     OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, OffsetForLeaderEpochResponse,
-    ProduceRequest, ProduceResponse, ShareGroupDescribeRequest, ShareGroupDescribeResponse,
-    TxnOffsetCommitRequest, TxnOffsetCommitResponse, WriteTxnMarkersRequest,
-    WriteTxnMarkersResponse,
+    ProduceResponse, ShareGroupDescribeRequest, ShareGroupDescribeResponse, TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse, WriteTxnMarkersRequest, WriteTxnMarkersResponse,
 };
 use kafka_protocol::messages::{
     add_partitions_to_txn_response, alter_client_quotas_response, alter_replica_log_dirs_response,
@@ -33,6 +32,7 @@ use kafka_protocol::messages::{
 
 use kafka_protocol::protocol::{Decodable, Message};
 
+use super::super::produce_request::Produce;
 use super::UNSUPPORTED;
 use crate::wire::{Call, Malformed, Response};
 
@@ -59,7 +59,15 @@ pub(super) fn answer(call: &Call, key: ApiKey, version: i16) -> Result<Response,
         };
     }
     match key {
-        ApiKey::Produce => respond!(produce),
+        ApiKey::Produce => {
+            let known = call.version == version;
+            let request = if known {
+                Produce::read(call)?
+            } else {
+                Produce::default()
+            };
+            call.respond_nearest(version, &produce(request))
+        }
         ApiKey::ListOffsets => respond!(list_offsets),
         ApiKey::OffsetCommit => respond!(offset_commit),
         ApiKey::OffsetFetch => respond!(offset_fetch),
@@ -109,12 +117,12 @@ pub(super) fn answer(call: &Call, key: ApiKey, version: i16) -> Result<Response,
     }
 }
 
-fn produce(request: ProduceRequest) -> ProduceResponse {
-    ProduceResponse::default().with_responses(each(request.topic_data, |topic| {
+fn produce(request: Produce) -> ProduceResponse {
+    ProduceResponse::default().with_responses(each(request.topics, |topic| {
         produce_response::TopicProduceResponse::default()
-            .with_name(topic.name)
-            .with_topic_id(topic.topic_id)
-            .with_partition_responses(each(topic.partition_data, |partition| {
+            .with_name(topic.name.into())
+            .with_topic_id(topic.id)
+            .with_partition_responses(each(topic.partitions, |partition| {
                 produce_response::PartitionProduceResponse::default()
                     .with_index(partition.index)
                     .with_error_code(UNSUPPORTED)
