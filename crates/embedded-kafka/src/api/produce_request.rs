@@ -47,6 +47,7 @@ impl Produce {
         let mut reader = Reader {
             rest: call.body(),
             flexible: call.version >= FLEXIBLE_SINCE,
+            parts: MOST_PARTS,
         };
         reader.produce(call.version).ok_or_else(|| {
             Malformed::new(format!(
