@@ -3,7 +3,7 @@
 //! `cargo run -p tensor --example score -- MODEL INPUT.csv [--input NAME]... [--output NAME]...`
 //!
 //! MODEL ends in `.pb` (a frozen TensorFlow graph) or in `.onnx`. The input has a row of numbers
-//! for each record, separated by `,` or `;`; a first row that is not numbers is skipped. A graph
+//! for each record, separated by `,` or `;`, of which the last may be too many; a first row that is not numbers is skipped. A graph
 //! of several inputs gets the columns in order: as many for each input as its last axis is long.
 
 use std::error::Error;
