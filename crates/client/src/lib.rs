@@ -3,6 +3,7 @@
 //! The programs are one call each: `data_provider` is [`provider::run`], `data_reader` is
 //! [`reader::run`]. What they share is who ends them ([`Interrupt`]) and where they log ([`log`]).
 
+mod arrival;
 mod interrupt;
 pub mod log;
 pub mod provider;

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use configuration::{DataReader, Shown};
-use kafka::{Connection, OwnedMessage, TopicReader, wait_for_broker};
+use kafka::{Connection, OwnedMessage, TopicReader};
 
 use self::content::Content;
 use crate::Interrupt;
+use crate::arrival::await_broker;
 
 /// How long a reader waits for a message before it looks whether it is to end.
 const STEP: Duration = Duration::from_millis(100);
@@ -57,13 +58,9 @@ pub fn run(settings: &DataReader, interrupt: &Interrupt, out: &mut dyn Write) ->
         client_id: "data_reader".to_owned(),
         properties: common.properties.clone(),
     };
-    let found = wait_for_broker(&connection, common.broker_timeout.get(), |_| {
-        !interrupt.is_set()
-    });
-    if interrupt.is_set() {
+    if !await_broker(&connection, common.broker_timeout.get(), interrupt)? {
         return Ok(());
     }
-    found?;
     let (sender, receiver) = sync_channel(WAITING);
     let mut readers = 0;
     for (shown, topic) in topics(settings) {

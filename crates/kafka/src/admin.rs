@@ -7,6 +7,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::connection::{Connection, refused};
@@ -41,8 +42,10 @@ impl Admin {
     pub fn open(connection: &Connection) -> Result<Self> {
         use rdkafka::config::FromClientConfigAndContext;
         let journal = Journal::new("admin", &connection.brokers);
-        let client = AdminClient::from_config_and_context(&connection.config(&[])?, journal)
-            .map_err(refused)?;
+        let mut config = connection.config(&[])?;
+        // Nobody empties the queue of an administrator's log lines.
+        config.set_log_level(RDKafkaLogLevel::Emerg);
+        let client = AdminClient::from_config_and_context(&config, journal).map_err(refused)?;
         Ok(Self { client })
     }
 
@@ -141,7 +144,7 @@ impl std::fmt::Debug for Admin {
 }
 
 /// Waits until a broker answers. `waiting` is called with the time that has passed, about every
-/// second, for the caller to say so and, by returning `false`, to give up.
+/// second, for the caller to say so (nothing else does) and, by returning `false`, to give up.
 ///
 /// # Errors
 /// [`Error::NoBroker`] after `timeout` or when `waiting` gives up; a refused property at once.

@@ -93,7 +93,7 @@ pub enum Error {
         after: Duration,
     },
     /// No broker answered in time.
-    #[error("no broker at {brokers} after {after:?}")]
+    #[error("no broker at {brokers} after {after:.1?}")]
     NoBroker {
         /// The addresses that were tried.
         brokers: String,

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use configuration::DataProvider;
 use embedded_kafka::Options;
-use kafka::{Admin, Connection, TopicSpec, wait_for_broker};
+use kafka::{Admin, Connection, TopicSpec};
 
 use super::topics;
 use crate::Interrupt;
+use crate::arrival::await_broker;
 
 /// How long nothing must have been written before the topics are looked after.
 const STALLED: Duration = Duration::from_secs(2);
@@ -50,13 +51,9 @@ impl Broker {
         if let Some(own) = &own {
             connection.brokers = own.bootstrap();
         }
-        let found = wait_for_broker(&connection, common.broker_timeout.get(), |_| {
-            !interrupt.is_set()
-        });
-        if interrupt.is_set() {
+        if !await_broker(&connection, common.broker_timeout.get(), interrupt)? {
             return Ok(None);
         }
-        found?;
         let specs = topics::specs(settings);
         topics::ensure(&Admin::open(&connection)?, &specs)?;
         Ok(Some(Self {

@@ -1,0 +1,12 @@
+//! The programs, as processes, against a broker.
+
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod providing;
+#[cfg(test)]
+mod reading;
+#[cfg(test)]
+mod settings;
+#[cfg(test)]
+mod stream;
