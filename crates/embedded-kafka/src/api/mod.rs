@@ -106,7 +106,7 @@ pub(crate) async fn answer(client: &Client, frame: Bytes) -> Result<Option<Respo
         ApiKey::ListGroups => reply(&call, |r| groups::list(client, &r)),
         ApiKey::DeleteGroups => reply(&call, |r| groups::delete(client, r)),
         ApiKey::OffsetDelete => reply(&call, |r| commits::delete(client, r)),
-        ApiKey::CreateTopics => reply(&call, |r| topics::create(client, r, version)),
+        ApiKey::CreateTopics => reply(&call, |r| topics::create(client, r)),
         ApiKey::DeleteTopics => reply(&call, |r| topics::delete(client, r, version)),
         ApiKey::CreatePartitions => reply(&call, |r| topics::grow(client, r)),
         ApiKey::ListPartitionReassignments => reply(&call, topics::reassignments),

@@ -143,7 +143,7 @@ pub(super) fn init_producer_id(
     let response = InitProducerIdResponse::default();
     if request.transactional_id.is_some() {
         return response
-            .with_error_code(ResponseError::UnsupportedVersion.code())
+            .with_error_code(ResponseError::TransactionalIdAuthorizationFailed.code())
             .with_producer_id((-1).into())
             .with_producer_epoch(-1);
     }

@@ -28,11 +28,7 @@ fn name_of(topic: &Topic) -> StrBytes {
     StrBytes::from_string(topic.name.to_string())
 }
 
-pub(super) fn create(
-    client: &Client,
-    request: CreateTopicsRequest,
-    version: i16,
-) -> CreateTopicsResponse {
+pub(super) fn create(client: &Client, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let names: Vec<StrBytes> = request
         .topics
         .iter()
@@ -47,7 +43,7 @@ pub(super) fn create(
                 "Create topics request must not contain multiple entries for the same topic",
             ))
         } else {
-            create_one(client, &asked, request.validate_only, version)
+            create_one(client, &asked, request.validate_only)
         };
         let result = match created {
             Ok(topic) => describe(result, client, &topic),
@@ -66,14 +62,13 @@ fn create_one(
     client: &Client,
     asked: &CreatableTopic,
     validate_only: bool,
-    version: i16,
 ) -> Result<Arc<Topic>, Rejection> {
     let node = &client.node;
     crate::topics::check_name(&asked.name.0)?;
     let partitions = if asked.assignments.is_empty() {
-        check_replication(asked.replication_factor, version)?;
+        check_replication(asked.replication_factor)?;
         match asked.num_partitions {
-            -1 if version >= 4 => node.options.partitions,
+            -1 => node.options.partitions,
             partitions => partitions,
         }
     } else {
@@ -100,10 +95,9 @@ fn create_one(
     Ok(topic)
 }
 
-fn check_replication(factor: i16, version: i16) -> Result<(), Rejection> {
+fn check_replication(factor: i16) -> Result<(), Rejection> {
     match factor {
-        1 => Ok(()),
-        -1 if version >= 4 => Ok(()),
+        1 | -1 => Ok(()),
         factor if factor <= 0 => Err(Rejection::new(
             ResponseError::InvalidReplicationFactor,
             "Replication factor must be larger than 0.",
