@@ -3,11 +3,13 @@
 //! `cargo run -p tensor --example score -- MODEL INPUT.csv [--input NAME]... [--output NAME]...`
 //!
 //! MODEL ends in `.pb` (a frozen TensorFlow graph) or in `.onnx`. The input has a row of numbers
-//! for each record, separated by `,` or `;`, of which the last may be too many; a first row that is not numbers is skipped. A graph
+//! for each record, separated by `,` or `;`; a first row that is not numbers is skipped. A graph
 //! of several inputs gets the columns in order: as many for each input as its last axis is long.
+//! Columns beyond those are left aside.
 
 use std::error::Error;
 use std::fs;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use tensor::{Data, Element, Graph, Options, Port, Tensor};
 
@@ -51,7 +53,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), Box<dyn Error>
         .enumerate()
     {
         let outputs = graph.run(&tensors(&graph, rows)?, &mut scratch)?;
-        print(&graph, &outputs, rows.len(), number == 0);
+        print(&graph, &outputs, rows.len(), number == 0)?;
     }
     Ok(())
 }
@@ -109,7 +111,8 @@ fn data(port: &Port, values: Vec<f64>) -> Result<Data, Box<dyn Error>> {
 }
 
 /// A column for each output of one value a row, `name_0`, `name_1` and so on for one of several.
-fn print(graph: &Graph, outputs: &[Tensor], count: usize, with_header: bool) {
+fn print(graph: &Graph, outputs: &[Tensor], count: usize, with_header: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
     let widths: Vec<usize> = outputs
         .iter()
         .map(|output| output.data.len() / count.max(1))
@@ -122,15 +125,16 @@ fn print(graph: &Graph, outputs: &[Tensor], count: usize, with_header: bool) {
         }
     }
     if with_header {
-        println!("{}", header.join(","));
+        writeln!(out, "{}", header.join(","))?;
     }
     for row in 0..count {
         let mut cells = Vec::new();
         for (output, width) in outputs.iter().zip(&widths) {
             cells.extend((row * width..(row + 1) * width).map(|index| cell(&output.data, index)));
         }
-        println!("{}", cells.join(","));
+        writeln!(out, "{}", cells.join(","))?;
     }
+    Ok(())
 }
 
 fn cell(data: &Data, index: usize) -> String {
