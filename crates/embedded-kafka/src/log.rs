@@ -16,6 +16,9 @@ use crate::producers::{Producers, Verdict};
 use crate::records::Records;
 use crate::rejection::Rejection;
 
+/// Batches that are removed before others get at the log again.
+const AT_ONCE: usize = 1_000;
+
 /// What a batch costs beside its bytes: its entry and two allocations.
 const ENTRY: u64 = 256;
 
@@ -71,6 +74,21 @@ impl Partition {
         let result = change(&mut log);
         self.memory.store(log.memory(), Ordering::Relaxed);
         result
+    }
+
+    /// Removes the oldest batches while `limit` bytes or more would stay.
+    pub(crate) fn trim_to_bytes(&self, limit: u64) {
+        while self.change(|log| log.trim_to_bytes(limit)) {}
+    }
+
+    /// Removes the oldest batches until the log takes at most `limit` bytes of memory.
+    pub(crate) fn trim_to_memory(&self, limit: u64) {
+        while self.change(|log| log.trim_to_memory(limit)) {}
+    }
+
+    /// Removes the batches all of whose records are older than `time`, in ms since 1970.
+    pub(crate) fn trim_to_time(&self, time: i64) {
+        while self.change(|log| log.trim_to_time(time)) {}
     }
 
     /// Ends the partition: its records go, and those who wait are told.
@@ -333,32 +351,33 @@ impl Log {
     }
 
     /// Removes the oldest batches while `limit` bytes or more would stay.
-    pub(crate) fn trim_to_bytes(&mut self, limit: u64) {
-        while let Some(first) = self.batches.front() {
-            if self.bytes - (first.batch.len() as u64) < limit {
-                break;
-            }
-            self.pop();
-        }
+    fn trim_to_bytes(&mut self, limit: u64) -> bool {
+        self.pop_while(|log, first| log.bytes - (first.batch.len() as u64) >= limit)
     }
 
     /// Removes the oldest batches until the log takes at most `limit` bytes of memory.
-    pub(crate) fn trim_to_memory(&mut self, limit: u64) {
-        while !self.batches.is_empty() && self.memory() > limit {
-            self.pop();
-        }
+    fn trim_to_memory(&mut self, limit: u64) -> bool {
+        self.pop_while(|log, _| log.memory() > limit)
     }
 
     /// Removes the oldest batches whose newest record is older than `time`, in ms since 1970.
     /// A record without a timestamp is as old as its arrival.
-    pub(crate) fn trim_to_time(&mut self, time: i64) {
-        while let Some(first) = self.batches.front() {
+    fn trim_to_time(&mut self, time: i64) -> bool {
+        self.pop_while(|_, first| {
             let newest = first.batch.max_timestamp;
-            if (if newest < 0 { first.arrived } else { newest }) >= time {
-                break;
+            (if newest < 0 { first.arrived } else { newest }) < time
+        })
+    }
+
+    /// Removes some of the oldest batches; true if there may be more to remove.
+    fn pop_while(&mut self, goes: impl Fn(&Log, &Entry) -> bool) -> bool {
+        for _ in 0..AT_ONCE {
+            match self.batches.front() {
+                Some(first) if goes(self, first) => self.pop(),
+                _ => return false,
             }
-            self.pop();
         }
+        true
     }
 }
 
@@ -466,13 +485,13 @@ mod tests {
     fn age_is_that_of_the_newest_record_of_a_batch() {
         let (partition, config) = partition();
         fill(&partition, &config, &[&[10, 300], &[20], &[400]]);
-        partition.change(|log| log.trim_to_time(100));
+        partition.trim_to_time(100);
         assert_eq!(
             partition.log().start(),
             0,
             "the first batch has a young record"
         );
-        partition.change(|log| log.trim_to_time(301));
+        partition.trim_to_time(301);
         assert_eq!(partition.log().start(), 3);
     }
 
@@ -480,9 +499,9 @@ mod tests {
     fn records_without_a_timestamp_are_as_old_as_their_arrival() {
         let (partition, config) = partition();
         partition.append(batch(&[-1], None), &config, 500).unwrap();
-        partition.change(|log| log.trim_to_time(500));
+        partition.trim_to_time(500);
         assert_eq!(partition.log().start(), 0);
-        partition.change(|log| log.trim_to_time(501));
+        partition.trim_to_time(501);
         assert_eq!(partition.log().start(), 1);
     }
 

@@ -24,19 +24,20 @@ pub(crate) async fn run(node: Arc<Node>) {
 
 /// One round at `now`, in ms since 1970.
 pub(crate) fn trim(node: &Node, now: i64) {
-    let age = i64::try_from(node.options.producer_retention.as_millis()).unwrap_or(i64::MAX);
+    let silence = i64::try_from(node.options.producer_retention.as_millis()).unwrap_or(i64::MAX);
     for topic in node.topics.all() {
         let config = topic.config();
         for partition in topic.partitions().iter() {
-            partition.change(|log| {
-                if let Some(age) = config.retention_ms {
-                    log.trim_to_time(now.saturating_sub(age));
-                }
-                if let Some(bytes) = config.retention_bytes {
-                    log.trim_to_bytes(bytes);
-                }
-                log.producers.forget(now.saturating_sub(age));
-            });
+            if let Some(age) = config.retention_ms {
+                partition.trim_to_time(now.saturating_sub(age));
+            }
+            if let Some(bytes) = config.retention_bytes {
+                partition.trim_to_bytes(bytes);
+            }
+            partition
+                .log()
+                .producers
+                .forget(now.saturating_sub(silence));
         }
     }
     trim_to_limit(node);
@@ -64,7 +65,7 @@ pub(crate) fn trim_to_limit(node: &Node) {
             .iter()
             .filter(|partition| partition.memory() > level)
         {
-            partition.change(|log| log.trim_to_memory(level));
+            partition.trim_to_memory(level);
         }
     }
     node.set_trimmable(partitions.iter().map(|partition| partition.memory()).sum());

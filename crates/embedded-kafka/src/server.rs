@@ -15,7 +15,7 @@ use crate::frame;
 use crate::node::{Client, Endpoint, Node};
 
 /// Bytes read ahead of the request that is served.
-const READ_AHEAD: usize = 64 << 10;
+const READ_AHEAD: usize = 16 << 10;
 
 /// What clients are told of where the broker is.
 #[derive(Debug, Clone)]
@@ -31,7 +31,12 @@ pub(crate) async fn accept(listener: TcpListener, node: Arc<Node>, advertised: A
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection's task failed");
+                }
+                continue;
+            }
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
