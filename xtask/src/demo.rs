@@ -39,6 +39,12 @@ pub(crate) struct Options {
     /// Kafka brokers to use [default: a broker inside the provider, on 127.0.0.1:9092].
     #[arg(long, value_name = "HOST:PORT,...")]
     brokers: Option<String>,
+    /// Address of the broker inside the provider [default: 127.0.0.1:9092].
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "brokers")]
+    listen: Option<String>,
+    /// Address of the server's state queries [default: the strategy's port on 127.0.0.1].
+    #[arg(long, value_name = "ADDR:PORT")]
+    http: Option<String>,
     /// Stop after this time, such as 30s [default: run until Ctrl-C].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
@@ -65,17 +71,21 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
     let mut provider = Command::new(provider_path);
     provider.current_dir(&root);
-    for (flag, value) in [
-        ("--brokers", &options.brokers),
-        ("--record-interval", &options.record_interval),
-        ("--model-interval", &options.model_interval),
-    ] {
-        if let Some(value) = value {
-            provider.args([flag, value]);
-        }
-    }
+    pass_on(&mut provider, "--brokers", options.brokers.as_ref());
+    pass_on(&mut provider, "--listen", options.listen.as_ref());
+    pass_on(
+        &mut provider,
+        "--record-interval",
+        options.record_interval.as_ref(),
+    );
+    pass_on(
+        &mut provider,
+        "--model-interval",
+        options.model_interval.as_ref(),
+    );
     let mut scorer = Command::new(server_path);
     scorer.current_dir(&root);
+    pass_on(&mut scorer, "--http", options.http.as_ref());
 
     let names = [PROVIDER, server];
     let mut ensemble = Ensemble::new(Console::new("demo", &names), options.duration);
@@ -94,6 +104,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     ensure!(complaints.is_empty(), complaints.join("; "));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Gives a program the flag that the demo was given.
+fn pass_on(command: &mut Command, flag: &str, value: Option<&String>) {
+    if let Some(value) = value {
+        command.args([flag, value]);
+    }
 }
 
 /// Starts the provider, then the server on the provider's brokers, and says where to look.

@@ -159,13 +159,17 @@ impl Drop for Process {
 }
 
 /// Asks a process and those it started to end when this program is gone without having done so,
-/// which is what `kill -9` does to it. Otherwise a server would go on and keep its port.
+/// which is what `kill -9` does to it, and kills them when they do not. Otherwise a server would go
+/// on and keep its port.
 struct Guard(Child);
 
 impl Guard {
     /// A shell that reads from us: the end of its input is our end.
     fn over(child: &Child) -> io::Result<Self> {
-        let script = format!("read -r never; kill -s TERM -- -{}", child.id());
+        let group = child.id();
+        let script = format!(
+            "read -r never; kill -s TERM -- -{group} && sleep 7 && kill -s KILL -- -{group}"
+        );
         let shell = Command::new("sh")
             .args(["-c", &script])
             .stdin(Stdio::piped())
