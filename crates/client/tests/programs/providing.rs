@@ -61,7 +61,7 @@ fn alone_it_brings_its_broker_and_topics_and_ends_on_ctrl_c() {
     let ready = provider.complains("ready ");
     assert_eq!(ready, format!("ready data_provider brokers={brokers}"));
     provider.says("published model winequality-decision-tree: ");
-    provider.says("wrote 10 records");
+    provider.says("wrote ");
     let admin = Admin::open(&connection(&brokers)).unwrap();
     for (topic, partitions) in [
         ("models_data", 4),
@@ -276,7 +276,7 @@ fn it_goes_on_when_its_broker_comes_back_empty() {
     );
     command.env("RUST_LOG", "warn");
     let provider = Program::run(command);
-    provider.says("wrote 10 records");
+    provider.says("wrote ");
     first.stop();
     let second = broker(&brokers);
     // Nobody but the provider creates the topics again.
