@@ -194,7 +194,11 @@ fn a_topic_is_created_by_a_consumer_only_if_it_allows_that() {
     let cluster = cluster();
     let (allowed, forbidden) = (unique("automatic"), unique("automatic"));
     let mut connection = Connection::open(cluster.bootstrap());
-    let consumer = cluster.consumer(&unique("group"), &[("allow.auto.create.topics", "false")]);
+    let properties = [
+        ("allow.auto.create.topics", "false"),
+        ("topic.metadata.propagation.max.ms", "300"),
+    ];
+    let consumer = cluster.consumer(&unique("group"), &properties);
     consumer.start(&forbidden, 0, Offset::Beginning);
     let error = eventually("the consumer reports the unknown topic", || {
         consumer.poll(Duration::from_millis(50))?.err()
