@@ -58,10 +58,25 @@ impl Forest {
         row: &[f64],
         leaves: &mut [u32],
     ) {
-        for (roots, leaves) in self.roots.chunks(LANES).zip(leaves.chunks_mut(LANES)) {
-            // Spare lanes repeat the first tree, which costs nothing but their own steps.
-            let mut places = [roots[0]; LANES];
-            places[..roots.len()].copy_from_slice(roots);
+        let (roots, leaves) = self.groups::<KINDS, MISSING, LANES>(&self.roots, row, leaves);
+        // What is left over is walked in ever smaller groups, so that no lane idles.
+        let (roots, leaves) = self.groups::<KINDS, MISSING, 4>(roots, row, leaves);
+        let (roots, leaves) = self.groups::<KINDS, MISSING, 2>(roots, row, leaves);
+        self.groups::<KINDS, MISSING, 1>(roots, row, leaves);
+    }
+
+    /// Walks as many whole groups of trees as there are, and answers what is left over.
+    #[inline]
+    fn groups<'r, 'l, const KINDS: bool, const MISSING: bool, const N: usize>(
+        &self,
+        roots: &'r [u32],
+        row: &[f64],
+        leaves: &'l mut [u32],
+    ) -> (&'r [u32], &'l mut [u32]) {
+        let (groups, rest) = roots.as_chunks::<N>();
+        let (answers, rest_of_leaves) = leaves.as_chunks_mut::<N>();
+        for (roots, leaves) in groups.iter().zip(answers) {
+            let mut places = *roots;
             loop {
                 let mut moved = false;
                 for place in &mut places {
@@ -73,10 +88,9 @@ impl Forest {
                     break;
                 }
             }
-            for (leaf, place) in leaves.iter_mut().zip(places) {
-                *leaf = self.answers[place as usize];
-            }
+            *leaves = places.map(|place| self.answers[place as usize]);
         }
+        (rest, rest_of_leaves)
     }
 
     fn tree_over_rows<const KINDS: bool, const MISSING: bool>(

@@ -168,17 +168,28 @@ fn what_is_not_a_tree_is_refused() {
 
 #[test]
 fn sums_follow_the_order_of_the_trees() {
-    let mut scores = Scores::new(1);
-    for value in [1e16, 1.0, -1e16] {
-        scores.push(&[value]);
+    for width in [1, 2, 3, 6, 8, 9, 17] {
+        let mut scores = Scores::new(width);
+        for value in [1e16, 1.0, -1e16] {
+            scores.push(&vec![value; width]);
+        }
+        let sum = |leaves: &[u32]| {
+            let mut sums = vec![0.0; scores.stride()];
+            for leaf in leaves {
+                scores.add(*leaf, &mut sums);
+            }
+            sums.truncate(width);
+            sums
+        };
+        assert_eq!(sum(&[0, 1, 2]), vec![0.0; width]);
+        assert_eq!(sum(&[0, 2, 1]), vec![1.0; width]);
+        assert_eq!(
+            sum(&[1, 3, u32::MAX]),
+            vec![1.0; width],
+            "leaves that are not there"
+        );
+        assert_eq!(scores.of(1), vec![1.0; width]);
     }
-    let sum = |leaves: &[u32]| {
-        let mut sums = [0.0];
-        scores.add(leaves, &mut sums);
-        sums[0]
-    };
-    assert_eq!(sum(&[0, 1, 2]), 0.0);
-    assert_eq!(sum(&[0, 2, 1]), 1.0);
 }
 
 #[test]

@@ -159,18 +159,7 @@ impl EnsembleForest {
             .features
             .read(program, frame, &mut walks.features)
             .is_ok()
-            && {
-                walks.leaves.resize(self.forest.trees(), 0);
-                self.forest.leaves(&walks.features, &mut walks.leaves);
-                outcome.probabilities.clear();
-                outcome.probabilities.resize(self.scores.width(), 0.0);
-                let mut complete = true;
-                for &leaf in &walks.leaves {
-                    complete &= leaf != NULL;
-                    self.add(leaf, &mut outcome.probabilities);
-                }
-                complete && self.conclude(outcome, walks.leaves.iter().copied())
-            };
+            && self.walk_one(&mut walks, outcome);
         frame.walks = walks;
         if !done {
             outcome.clear();
@@ -178,12 +167,45 @@ impl EnsembleForest {
         done
     }
 
+    /// Scores a record whose values are all numbers that the schema leaves as they are: nothing
+    /// else of it has to be looked at. False as in [`EnsembleForest::evaluate`].
+    pub(crate) fn evaluate_plain(&self, frame: &mut Frame, outcome: &mut Outcome) -> bool {
+        let mut walks = std::mem::take(&mut frame.walks);
+        walks.features.clear();
+        let done = self.features.read_plain(frame, &mut walks.features)
+            && self.walk_one(&mut walks, outcome);
+        frame.walks = walks;
+        if !done {
+            outcome.clear();
+        }
+        done
+    }
+
+    fn walk_one(&self, walks: &mut Walks, outcome: &mut Outcome) -> bool {
+        walks.leaves.resize(self.forest.trees(), 0);
+        self.forest.leaves(&walks.features, &mut walks.leaves);
+        outcome.probabilities.clear();
+        outcome.probabilities.resize(self.scores.stride(), 0.0);
+        let mut complete = true;
+        for &leaf in &walks.leaves {
+            complete &= leaf != NULL;
+            self.add(leaf, &mut outcome.probabilities);
+        }
+        outcome.probabilities.truncate(self.scores.width());
+        complete && self.conclude(outcome, walks.leaves.iter().copied())
+    }
+
     /// Walks the trees over several rows.
     pub(crate) fn walk(&self, program: &Program, rows: &mut [Row], walks: &mut Walks) {
-        let (count, width) = (rows.len(), self.scores.width());
+        let (count, stride) = (rows.len(), self.scores.stride());
         walks.features.clear();
         walks.states.clear();
         for (number, row) in rows.iter_mut().enumerate() {
+            if self.features.read_plain(&row.frame, &mut walks.features) {
+                walks.states.push(State::Walked);
+                continue;
+            }
+            walks.features.truncate(number * self.features.len());
             let read = program.begin(&mut row.frame).map(|()| {
                 self.features
                     .read(program, &mut row.frame, &mut walks.features)
@@ -203,12 +225,12 @@ impl EnsembleForest {
         self.forest
             .leaves_of_rows(&walks.features, count, &mut walks.leaves);
         walks.sums.clear();
-        walks.sums.resize(count * width, 0.0);
-        if width == 0 {
+        walks.sums.resize(count * stride, 0.0);
+        if stride == 0 {
             return;
         }
         for leaves in walks.leaves.chunks_exact(count.max(1)) {
-            let rows = walks.sums.chunks_exact_mut(width).zip(&mut walks.states);
+            let rows = walks.sums.chunks_exact_mut(stride).zip(&mut walks.states);
             for (&leaf, (sums, state)) in leaves.iter().zip(rows) {
                 if leaf == NULL && matches!(state, State::Walked) {
                     *state = State::Slow;
@@ -220,11 +242,11 @@ impl EnsembleForest {
 
     /// The outcome of a row that was walked. False as in [`EnsembleForest::evaluate`].
     pub(crate) fn outcome_of(&self, walks: &Walks, row: usize, outcome: &mut Outcome) -> bool {
-        let width = self.scores.width();
+        let start = row * self.scores.stride();
         outcome.clear();
         let sums = walks
             .sums
-            .get(row * width..(row + 1) * width)
+            .get(start..start + self.scores.width())
             .unwrap_or_default();
         outcome.probabilities.extend_from_slice(sums);
         let leaves = walks
@@ -241,15 +263,10 @@ impl EnsembleForest {
 
     #[inline]
     fn add(&self, leaf: u32, sums: &mut [f64]) {
-        let worth = self.scores.of(leaf);
         match self.precision {
-            Precision::Double => {
-                for (sum, value) in sums.iter_mut().zip(worth) {
-                    *sum += value;
-                }
-            }
+            Precision::Double => self.scores.add(leaf, sums),
             Precision::Single => {
-                for (sum, value) in sums.iter_mut().zip(worth) {
+                for (sum, value) in sums.iter_mut().zip(self.scores.of(leaf)) {
                     *sum = f64::from((*sum + value) as f32);
                 }
             }

@@ -9,7 +9,7 @@ use crate::predicate::{Operator, Predicate};
 use crate::program::{Frame, Given, Program, Slot, Source};
 use crate::symbol::Symbol;
 use crate::tree::{MissingStrategy, Tree};
-use crate::value::Value;
+use crate::value::{Precision, Value};
 use crate::{DataType, ScoreError};
 
 /// The leaf of a null prediction.
@@ -26,7 +26,7 @@ pub(crate) struct Features {
 struct Column {
     slot: Slot,
     /// The record's own value, if the schema leaves it as it is.
-    input: Option<usize>,
+    input: Option<(usize, Precision)>,
     /// The numbers of the texts that the trees mention: small ones, for small sets.
     texts: HashMap<Symbol, u32>,
 }
@@ -35,7 +35,7 @@ impl Features {
     fn place(&mut self, slot: Slot, compiler: &Compiler<'_>) -> usize {
         *self.places.entry(slot).or_insert_with(|| {
             let input = match &compiler.sources[slot.0 as usize] {
-                Source::Input { input, rule } if rule.is_plain() => Some(*input),
+                Source::Input { input, rule } => rule.plain().map(|precision| (*input, precision)),
                 _ => None,
             };
             self.columns.push(Column {
@@ -57,6 +57,25 @@ impl Features {
         self.columns.len()
     }
 
+    /// Appends a record's values to rows, if they are all numbers that the schema leaves as they
+    /// are, and the record has no others.
+    #[inline]
+    pub(crate) fn read_plain(&self, frame: &Frame, rows: &mut Vec<f64>) -> bool {
+        if self.columns.len() != frame.inputs.len() {
+            return false;
+        }
+        for column in &self.columns {
+            let Some((input, precision)) = column.input else {
+                return false;
+            };
+            match frame.inputs[input] {
+                Given::Number(number) if !number.is_nan() => rows.push(precision.round(number)),
+                _ => return false,
+            }
+        }
+        true
+    }
+
     /// Appends a record's values to rows: missing ones as `NaN`, texts as their numbers.
     pub(crate) fn read(
         &self,
@@ -65,11 +84,11 @@ impl Features {
         rows: &mut Vec<f64>,
     ) -> Result<(), ScoreError> {
         for column in &self.columns {
-            if let Some(input) = column.input
+            if let Some((input, precision)) = column.input
                 && let Given::Number(number) = frame.inputs[input]
                 && !number.is_nan()
             {
-                rows.push(number);
+                rows.push(precision.round(number));
                 continue;
             }
             rows.push(match program.value(frame, column.slot)? {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::compile::Compiler;
 use crate::document::{self, Element};
-use crate::ensemble_forest::State;
+use crate::ensemble_forest::{EnsembleForest, State};
 use crate::outcome::Outcome;
 use crate::program::{Frame, Given, Program};
 use crate::unit::{Class, MiningFunction, Standing, Unit, is_model};
@@ -140,6 +140,15 @@ impl Model {
     /// document is not defined for. The prediction then means nothing.
     pub fn score(&self, row: &mut Row, prediction: &mut Prediction) -> Result<(), ScoreError> {
         let frame = &mut row.frame;
+        if let Some(forest) = self.forest() {
+            let mut outcome = frame.outcome();
+            let done = forest.evaluate_plain(frame, &mut outcome);
+            let result = done.then(|| self.conclude(frame, &mut outcome, prediction));
+            frame.recycle(outcome);
+            if let Some(result) = result {
+                return result;
+            }
+        }
         self.program.begin(frame)?;
         let outcome = self.unit.evaluate(&self.program, frame)?;
         let result = self.report(frame, &outcome, prediction);
@@ -161,11 +170,7 @@ impl Model {
     ) {
         assert_eq!(rows.len(), predictions.len(), "one prediction per row");
         results.clear();
-        let forest = match &self.unit.class {
-            Class::Mining(mining) => mining.forest.as_deref(),
-            _ => None,
-        };
-        let Some(forest) = forest else {
+        let Some(forest) = self.forest() else {
             for (row, prediction) in rows.iter_mut().zip(predictions) {
                 results.push(self.score(row, prediction));
             }
@@ -195,6 +200,14 @@ impl Model {
         }
     }
 
+    /// The forest, if the model is one.
+    fn forest(&self) -> Option<&EnsembleForest> {
+        match &self.unit.class {
+            Class::Mining(mining) => mining.forest.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Makes a prediction of what a forest says.
     fn conclude(
         &self,
@@ -205,6 +218,10 @@ impl Model {
         outcome.categories = self.unit.categories;
         let classes = self.program.categories[self.unit.categories].len();
         self.unit.settle(classes, outcome)?;
+        if prediction.detail == Detail::All {
+            // The output may read fields, of which the forest has no need to say anything.
+            self.program.begin(frame)?;
+        }
         self.report(frame, outcome, prediction)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::document::Element;
 use crate::symbol::{Symbol, Symbols, Texts};
-use crate::value::{self, Value};
+use crate::value::{self, Precision, Value};
 use crate::{DataType, Error, OpType, ScoreError};
 
 /// A `DataField`, as far as it has to be known before its values are.
@@ -136,8 +136,8 @@ pub(crate) struct Rule {
     missing: Option<Value>,
     missing_fails: bool,
     outliers: Outliers,
-    /// Numbers that are not `NaN` pass unchanged.
-    plain: bool,
+    /// Numbers that are not `NaN` pass, rounded to the field's type.
+    plain: Option<Precision>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -231,10 +231,12 @@ impl Rule {
                 return Err(data.element.refused_value("isCyclic"));
             }
         }
-        let plain = data_type == Some(DataType::Double)
-            && listed.is_empty()
-            && intervals.is_empty()
-            && outliers == Outliers::Kept;
+        let free = listed.is_empty() && intervals.is_empty() && outliers == Outliers::Kept;
+        let plain = match data_type {
+            Some(DataType::Double) if free => Some(Precision::Double),
+            Some(DataType::Float) if free => Some(Precision::Single),
+            _ => None,
+        };
         Ok(Self {
             name: name.into(),
             data_type,
@@ -252,14 +254,17 @@ impl Rule {
     /// Applies the rule: the value a model sees.
     #[inline]
     pub(crate) fn apply(&self, value: Value, texts: &mut Texts) -> Result<Value, ScoreError> {
-        match value {
-            Value::Double(number) if self.plain && !number.is_nan() => Ok(value),
+        match (self.plain, value) {
+            (Some(Precision::Double), Value::Double(number)) if !number.is_nan() => Ok(value),
+            (Some(Precision::Single), Value::Double(number)) if !number.is_nan() => {
+                Ok(Value::Float(number as f32))
+            }
             _ => self.treat(value, texts),
         }
     }
 
-    /// Whether all numbers but `NaN` pass unchanged.
-    pub(crate) fn is_plain(&self) -> bool {
+    /// How numbers are rounded, if they all are valid but `NaN`, and nothing else happens to them.
+    pub(crate) fn plain(&self) -> Option<Precision> {
         self.plain
     }
 
