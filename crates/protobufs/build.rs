@@ -3,7 +3,11 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = "../../proto";
     println!("cargo::rerun-if-changed={root}");
-    let files = ["servingresult.proto", "tensorrecord.proto", "winerecord.proto"];
+    let files = [
+        "servingresult.proto",
+        "tensorrecord.proto",
+        "winerecord.proto",
+    ];
     let descriptors = protox::compile(files, [root])?;
     let mut config = prost_build::Config::new();
     // A model may be 16 MB: hand its bytes on, do not copy them.
