@@ -17,7 +17,7 @@
 //!
 //! The protocol's messages are those of the `kafka-protocol` crate. A connection's requests are
 //! answered one after the other (`server`, `wire`, `api`); a topic's partition is a log of record
-//! batches, kept as their producers sent them (`topics`, `log`, `batch`); consumer groups are
+//! batches, kept as their producers sent them (`topics`, `partition`, `log`, `batch`); consumer groups are
 //! state machines (`group`); `retention` bounds what is kept.
 
 mod api;
@@ -33,6 +33,7 @@ mod guard;
 mod log;
 mod node;
 mod options;
+mod partition;
 mod producers;
 mod records;
 mod rejection;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::clock;
-use crate::log::Partition;
 use crate::node::Node;
+use crate::partition::Partition;
 
 /// Of the memory that trimmable records may take, what is left to them when they took more: a
 /// little room, so that not every append has retention run.

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use uuid::Uuid;
 
 use crate::config::TopicConfig;
-use crate::log::Partition;
+use crate::partition::Partition;
 use crate::rejection::Rejection;
 
 /// A topic.

@@ -12,8 +12,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use crate::log::{Partition, Read};
+use crate::log::Read;
 use crate::node::Client;
+use crate::partition::Partition;
 use crate::wire::{Call, Malformed, Parts, Response};
 
 /// The first version that names topics by id (KIP-516).

@@ -15,8 +15,9 @@ use kafka_protocol::messages::{
 };
 
 use super::fetch::check_epoch;
-use crate::log::{Log, Partition};
+use crate::log::Log;
 use crate::node::Client;
+use crate::partition::Partition;
 
 /// Timestamps with a meaning of their own.
 const LATEST: i64 = -1;

@@ -16,8 +16,8 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use crate::log::Partition;
 use crate::node::Client;
+use crate::partition::Partition;
 
 /// The offset that stands for the end of the log.
 const TO_THE_END: i64 = -1;

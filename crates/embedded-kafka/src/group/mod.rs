@@ -1,6 +1,6 @@
 //! Consumer groups of the classic protocol.
 //!
-//! A group is a state machine behind a lock ([`group`]); the requests that wait, JoinGroup and
+//! A [`Group`] is a state machine behind a lock; the requests that wait, JoinGroup and
 //! SyncGroup, wait on channels that the machine answers. What time does to groups is done by one
 //! sweep over all of them, every [`SWEEP`].
 
