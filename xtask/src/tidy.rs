@@ -64,7 +64,7 @@ pub(crate) fn run() -> Result<ExitCode> {
 /// Every broken rule of the workspace at `root`.
 fn check(root: &Path) -> Result<Vec<Problem>> {
     let crates = workspace::manifests(root)?;
-    let mut problems = manifests::check(&crates);
+    let mut problems = manifests::check(&workspace::root_manifest(root)?, &crates);
     problems.extend(rooms::check(&crates));
     problems.extend(files::check(root)?);
     problems.extend(links::check(root)?);

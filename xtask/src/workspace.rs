@@ -109,6 +109,18 @@ impl Manifest {
         found
     }
 
+    /// The names in `[workspace.dependencies]`, of the root manifest.
+    pub(crate) fn shared_dependencies(&self) -> Vec<&str> {
+        let shared = self
+            .value(&["workspace", "dependencies"])
+            .and_then(Value::as_table);
+        shared
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
     fn value(&self, keys: &[&str]) -> Option<&Value> {
         let (first, rest) = keys.split_first()?;
         rest.iter()
@@ -130,19 +142,29 @@ pub(crate) fn manifests(root: &Path) -> Result<Vec<Manifest>> {
         }
     }
     paths.sort();
-    paths
-        .iter()
-        .map(|path| {
-            let text = fs::read_to_string(root.join(path))
-                .with_context(|| format!("read {}", path.display()))?;
-            Manifest::parse(path, &text)
-        })
-        .collect()
+    paths.iter().map(|path| read(root, path)).collect()
+}
+
+/// The root manifest of the workspace at `root`.
+pub(crate) fn root_manifest(root: &Path) -> Result<Manifest> {
+    read(root, Path::new("Cargo.toml"))
+}
+
+fn read(root: &Path, path: &Path) -> Result<Manifest> {
+    let text =
+        fs::read_to_string(root.join(path)).with_context(|| format!("read {}", path.display()))?;
+    Manifest::parse(path, &text)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    /// The root manifest of a made-up workspace that shares these dependencies.
+    pub(crate) fn sharing(dependencies: &str) -> Manifest {
+        let text = format!("[workspace.dependencies]\n{dependencies}");
+        Manifest::parse(Path::new("Cargo.toml"), &text).unwrap()
+    }
 
     /// The manifest of a made-up crate: its name, and the tables that follow `[package]`.
     pub(crate) fn manifest(name: &str, tables: &str) -> Manifest {

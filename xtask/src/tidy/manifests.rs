@@ -3,8 +3,26 @@
 use super::Problem;
 use crate::workspace::Manifest;
 
-pub(super) fn check(manifests: &[Manifest]) -> Vec<Problem> {
-    manifests.iter().flat_map(check_one).collect()
+/// Checks the root manifest, and those of the crates.
+pub(super) fn check(root: &Manifest, crates: &[Manifest]) -> Vec<Problem> {
+    let mut problems = check_shared(root, crates);
+    problems.extend(crates.iter().flat_map(check_one));
+    problems
+}
+
+fn check_shared(root: &Manifest, crates: &[Manifest]) -> Vec<Problem> {
+    let used: Vec<_> = crates.iter().flat_map(Manifest::dependencies).collect();
+    root.shared_dependencies()
+        .into_iter()
+        .filter(|name| used.iter().all(|dependency| dependency.name != *name))
+        .map(|name| {
+            Problem::new(
+                &root.path,
+                format!("no crate uses `{name}`"),
+                "take it out of [workspace.dependencies]",
+            )
+        })
+        .collect()
 }
 
 fn check_one(manifest: &Manifest) -> Vec<Problem> {
@@ -51,7 +69,7 @@ fn check_one(manifest: &Manifest) -> Vec<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::tests::manifest;
+    use crate::workspace::tests::{manifest, sharing};
 
     fn faults(manifest: &Manifest) -> Vec<String> {
         check_one(manifest)
@@ -104,5 +122,17 @@ mod tests {
             faults(&house),
             ["the package is called `house`, its directory is not"]
         );
+    }
+
+    #[test]
+    fn a_version_that_no_crate_uses_fails() {
+        let root = sharing("brick = \"1\"\nroof = { version = \"2\" }\ncrane = \"3\"");
+        let house = manifest(
+            "house",
+            "[dependencies]\nbrick.workspace = true\n[dev-dependencies]\ncrane.workspace = true",
+        );
+        let problems = check_shared(&root, &[house]);
+        let faults: Vec<_> = problems.into_iter().map(|problem| problem.fault).collect();
+        assert_eq!(faults, ["no crate uses `roof`"]);
     }
 }
