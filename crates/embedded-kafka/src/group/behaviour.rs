@@ -358,3 +358,120 @@ fn an_empty_group_is_over_after_its_retention() {
         "it has no offsets"
     );
 }
+
+/// A member as its client sees it.
+#[derive(Default)]
+struct Simulated {
+    id: String,
+    generation: i32,
+    joining: Option<oneshot::Receiver<Joined>>,
+    syncing: Option<oneshot::Receiver<Synced>>,
+}
+
+impl Simulated {
+    fn join(&mut self, group: &mut Group, at: Instant) {
+        self.syncing = None;
+        match group.join(asks(&self.id), at) {
+            Ok(joined) => self.joined(&joined),
+            Err(later) => self.joining = Some(later),
+        }
+    }
+
+    fn joined(&mut self, joined: &Joined) {
+        self.joining = None;
+        if joined.error == Some(ResponseError::UnknownMemberId) {
+            self.id.clear();
+        } else if joined.error.is_none() {
+            assert!(joined.generation >= self.generation, "generations go up");
+            self.id.clone_from(&joined.member);
+            self.generation = joined.generation;
+        }
+    }
+
+    fn sync(&mut self, group: &mut Group, at: Instant) {
+        let all: Vec<(String, Bytes)> = group
+            .roster
+            .iter()
+            .map(|m| (m.id.clone(), m.id.clone().into()))
+            .collect();
+        let request = SyncRequest {
+            member: self.id.clone(),
+            instance: None,
+            generation: self.generation,
+            protocol_type: None,
+            protocol: None,
+            assignments: all,
+        };
+        self.syncing = group.sync(request, at).err();
+    }
+
+    fn listen(&mut self) {
+        if let Some(Ok(joined)) = self.joining.as_mut().map(oneshot::Receiver::try_recv) {
+            self.joined(&joined);
+        }
+        if let Some(Ok(synced)) = self.syncing.as_mut().map(oneshot::Receiver::try_recv) {
+            self.syncing = None;
+            if synced.error.is_none() {
+                assert_eq!(
+                    synced.assignment,
+                    self.id.as_bytes(),
+                    "everybody gets its own"
+                );
+            }
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_members_do_the_group_becomes_stable_once_they_cooperate(
+        steps in proptest::collection::vec((0_usize..4, 0_u8..6, 0_u64..4_000), 0..60),
+    ) {
+        let mut group = group();
+        let mut at = Instant::now();
+        let mut members: Vec<Simulated> = (0..4).map(|_| Simulated::default()).collect();
+        for (who, what, wait) in steps {
+            let member = &mut members[who];
+            match what {
+                0 | 1 => member.join(&mut group, at),
+                2 => member.sync(&mut group, at),
+                3 => {
+                    let _ = group.heartbeat(&member.id, None, member.generation, at);
+                }
+                4 => {
+                    let leaver = Leaver { member: member.id.clone(), instance: None };
+                    let _ = group.leave(&leaver, at);
+                }
+                _ => {
+                    at += Duration::from_millis(wait);
+                    group.pass(at);
+                }
+            }
+            members.iter_mut().for_each(Simulated::listen);
+        }
+        // From here on they do what clients do, until all have what they need.
+        for _ in 0..20 {
+            for who in 0..members.len() {
+                let beat = group.heartbeat(&members[who].id, None, members[who].generation, at);
+                let member = &mut members[who];
+                if beat == Err(ResponseError::UnknownMemberId) {
+                    member.id.clear();
+                }
+                if beat.is_err() && member.joining.is_none() {
+                    member.join(&mut group, at);
+                } else if beat.is_ok() && member.syncing.is_none() {
+                    member.sync(&mut group, at);
+                }
+                members.iter_mut().for_each(Simulated::listen);
+            }
+            at += Duration::from_secs(2);
+            group.pass(at);
+            members.iter_mut().for_each(Simulated::listen);
+        }
+        proptest::prop_assert_eq!(group.state, State::Stable);
+        proptest::prop_assert_eq!(group.roster.iter().count(), members.len());
+        for member in &members {
+            proptest::prop_assert_eq!(member.generation, group.generation);
+        }
+    }
+}
