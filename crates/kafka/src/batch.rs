@@ -205,3 +205,76 @@ impl<'a> Iterator for Headers<'a> {
 }
 
 impl ExactSizeIterator for Headers<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::{any, proptest};
+
+    use super::*;
+
+    fn push(batch: &mut Batch, partition: i32, offset: i64, payload: Option<&[u8]>) {
+        let position = Position { partition, offset };
+        batch.push(&Incoming {
+            position,
+            timestamp_ms: None,
+            key: None,
+            payload,
+        });
+    }
+
+    proptest! {
+        #[test]
+        fn what_went_in_comes_out(
+            messages in vec(
+                (
+                    option::of(vec(any::<u8>(), 0..20)),
+                    option::of(vec(any::<u8>(), 0..20)),
+                    vec((".{0,5}", option::of(vec(any::<u8>(), 0..5))), 0..4),
+                ),
+                0..20,
+            ),
+            kept in vec(any::<bool>(), 20),
+        ) {
+            let mut batch = Batch::new();
+            for round in 0..2 {
+                batch.clear();
+                for (offset, (key, payload, headers)) in (0..).zip(&messages) {
+                    let (key, payload) = (key.as_deref(), payload.as_deref());
+                    let position = Position { partition: round, offset };
+                    batch.push(&Incoming { position, timestamp_ms: Some(offset), key, payload });
+                    for (name, value) in headers {
+                        batch.push_header(name, value.as_deref());
+                    }
+                }
+                let kept = |offset: i64| kept[usize::try_from(offset).unwrap()];
+                batch.retain(|position| kept(position.offset));
+                let expected = (0..).zip(&messages).filter(|(offset, _)| kept(*offset));
+                assert_eq!(batch.len(), expected.clone().count());
+                for (message, (offset, (key, payload, headers))) in batch.iter().zip(expected) {
+                    assert_eq!(message.position, Position { partition: round, offset });
+                    assert_eq!(message.timestamp_ms, Some(offset));
+                    assert_eq!(message.key, key.as_deref());
+                    assert_eq!(message.payload, payload.as_deref());
+                    let headers = headers.iter();
+                    let headers = headers.map(|(name, value)| (name.as_str(), value.as_deref()));
+                    assert!(message.headers().eq(headers));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_that_was_huge_gives_its_memory_back_and_a_usual_one_keeps_it() {
+        let mut batch = Batch::new();
+        push(&mut batch, 0, 0, Some(&vec![7; 16 << 20]));
+        batch.clear();
+        assert!(batch.bytes.capacity() < 8 << 20);
+        push(&mut batch, 0, 1, Some(&[7; 100_000]));
+        let warm = batch.bytes.capacity();
+        batch.clear();
+        assert_eq!((batch.len(), batch.bytes.capacity()), (0, warm));
+        assert!(batch.get(0).is_none());
+    }
+}

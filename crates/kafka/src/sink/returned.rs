@@ -134,3 +134,84 @@ impl Kept {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(ticket: u64) -> Kept {
+        Kept {
+            topic: "topic".to_owned(),
+            partition: Some(0),
+            key: None,
+            payload: None,
+            headers: Vec::new(),
+            timestamp_ms: None,
+            ticket,
+        }
+    }
+
+    fn ticket(next: Next) -> Option<u64> {
+        match next {
+            Next::Send(kept) => Some(kept.ticket),
+            Next::Wait => None,
+            Next::Done => panic!("done"),
+        }
+    }
+
+    #[test]
+    fn what_comes_back_while_others_wait_goes_before_them() {
+        let mut returned = Returned::default();
+        for number in 0..4 {
+            returned.give_back(kept(number));
+        }
+        returned.hurry();
+        assert_eq!(ticket(returned.next(2)), None, "two may still come back");
+        assert_eq!(ticket(returned.next(0)), Some(0));
+        assert_eq!(ticket(returned.next(1)), Some(1));
+        // The producer dies again, with both underway.
+        returned.give_back(kept(0));
+        returned.give_back(kept(1));
+        returned.hurry();
+        assert_eq!(returned.len(), 4);
+        let order: Vec<u64> = (0..4).map(|_| ticket(returned.next(0)).unwrap()).collect();
+        assert_eq!(order, [0, 1, 2, 3]);
+        assert!(matches!(returned.next(1), Next::Done));
+    }
+
+    #[test]
+    fn a_message_without_room_is_next_again_after_a_pause() {
+        let mut returned = Returned::default();
+        returned.give_back(kept(0));
+        returned.give_back(kept(1));
+        assert_eq!(ticket(returned.next(0)), None, "not at once");
+        returned.hurry();
+        let Next::Send(first) = returned.next(0) else {
+            panic!("wait")
+        };
+        returned.put_back(first);
+        assert_eq!(ticket(returned.next(0)), None);
+        returned.hurry();
+        assert_eq!(ticket(returned.next(0)), Some(0));
+    }
+
+    #[test]
+    fn after_a_batch_that_was_too_large_each_goes_alone_and_fails_alone() {
+        let mut returned = Returned::default();
+        assert!(returned.give_back_too_large(|| kept(0)));
+        assert!(returned.give_back_too_large(|| kept(1)));
+        assert_eq!(ticket(returned.next(0)), Some(0));
+        assert_eq!(ticket(returned.next(1)), None, "the first is underway");
+        assert!(!returned.give_back_too_large(|| kept(0)), "it was alone");
+        assert_eq!(ticket(returned.next(0)), Some(1));
+        assert!(
+            matches!(returned.next(1), Next::Wait),
+            "the last is underway"
+        );
+        assert!(matches!(returned.next(0), Next::Done));
+        assert!(
+            returned.give_back_too_large(|| kept(2)),
+            "a new batch starts anew"
+        );
+    }
+}
