@@ -112,9 +112,15 @@ async fn model_state(
     Ok((StatusCode::NOT_FOUND, Json(body)).into_response())
 }
 
-async fn metrics(State(api): State<Arc<Api>>) -> Response {
-    let text = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, text)], api.counters.render()).into_response()
+async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Refused> {
+    let text = api.counters.render().map_err(|error| {
+        tracing::error!("the metrics cannot be written: {error}");
+        Refused(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the metrics cannot be written",
+        )
+    })?;
+    Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }
 
 /// One instance answers for itself, so far.

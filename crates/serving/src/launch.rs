@@ -191,7 +191,7 @@ pub fn serve(
     };
     let listener = listen(settings.http.as_deref(), strategy.port)?;
     let address = listener.local_addr()?;
-    let counters = Arc::new(Counters::new(strategy.name));
+    let counters = Arc::new(Counters::new(strategy.name)?);
     let readiness = Arc::new(Readiness::new());
     let queries = Queries::default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -212,14 +212,6 @@ pub fn serve(
         tokio::net::TcpListener::from_std(listener)?
     };
     runtime.spawn(async move { axum::serve(listener, router(api)).await });
-    let upkeep = Arc::clone(&counters);
-    runtime.spawn(async move {
-        let mut tick = tokio::time::interval(Duration::from_secs(5));
-        loop {
-            tick.tick().await;
-            upkeep.settle();
-        }
-    });
     let reached = Arc::clone(&readiness);
     runtime.spawn(async move {
         reached.reached().await;

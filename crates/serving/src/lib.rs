@@ -76,6 +76,9 @@ pub enum Error {
     /// A part of the server ended early.
     #[error("{0}")]
     Ended(String),
+    /// The metrics contradict each other.
+    #[error("the metrics cannot be set up")]
+    Metrics(#[from] prometheus::Error),
     /// Threads or sockets cannot be had.
     #[error("the operating system refuses")]
     System(#[from] std::io::Error),
