@@ -146,7 +146,16 @@ impl Publication<'_> {
         }
         let flushed = self.sink.flush(GRACE);
         report.end(&self.tally)?;
-        flushed.context("some messages may not be written")?;
+        match flushed {
+            // Who asks it to end while the broker is away has been heard all the same.
+            Err(error) if interrupt.is_set() => {
+                eprintln!(
+                    "{} messages may not be written: {error}",
+                    self.sink.in_flight()
+                );
+            }
+            flushed => flushed.context("some messages may not be written")?,
+        }
         let failed = self.tally.failed();
         ensure!(failed == 0, "{failed} messages were not written");
         Ok(())

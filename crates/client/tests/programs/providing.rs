@@ -289,3 +289,18 @@ fn it_goes_on_when_its_broker_comes_back_empty() {
     assert_eq!(status.code(), Some(0), "{errors}");
     second.stop();
 }
+
+#[test]
+fn it_ends_in_time_even_if_its_broker_is_away() {
+    let broker = broker("127.0.0.1:0");
+    let arguments = ["--brokers", &broker.bootstrap(), "--record-interval", "5ms"];
+    let provider = Program::start(PROVIDER, &arguments);
+    provider.says("wrote ");
+    broker.stop();
+    let start = std::time::Instant::now();
+    provider.interrupt();
+    let (status, _, errors) = provider.end();
+    assert_eq!(status.code(), Some(0), "{errors}");
+    // Five seconds are promised; the rest is for a machine that has other things to do.
+    assert!(start.elapsed() < std::time::Duration::from_secs(10));
+}
