@@ -300,10 +300,7 @@ fn generalized_link(model: Element<'_>) -> Result<Link, Error> {
 }
 
 fn cumulative_link(model: Element<'_>) -> Result<Link, Error> {
-    let attribute = match model.attribute("cumulativeLinkFunction") {
-        Some(_) => "cumulativeLinkFunction",
-        None => "cumulativeLink",
-    };
+    let attribute = "cumulativeLink";
     Ok(match model.required(attribute)? {
         "logit" => Link::Logit,
         "probit" => Link::Probit,
