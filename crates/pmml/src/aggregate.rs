@@ -105,20 +105,21 @@ impl Rules {
             Method::Vote { weighted } => self.votes(weighted, votes, outcome)?,
             _ if !self.enough(votes) => false,
             _ => {
-                let known: Vec<(&Outcome, f64)> = votes
-                    .iter()
-                    .filter(|vote| vote.0.known)
-                    .map(|(o, w)| (o, *w))
-                    .collect();
-                if known.iter().any(|(vote, _)| vote.order.is_empty()) {
+                let known = || {
+                    votes
+                        .iter()
+                        .filter(|vote| vote.0.known)
+                        .map(|(o, w)| (o, *w))
+                };
+                if known().any(|(vote, _)| vote.order.is_empty()) {
                     return Err(ScoreError::Undefined {
                         function: "multipleModelMethod",
                         arguments: "a segment without probabilities".to_owned(),
                     });
                 }
                 match self.method {
-                    Method::Average { weighted } => self.average(weighted, &known, outcome)?,
-                    _ => self.representatives(&known, outcome)?,
+                    Method::Average { weighted } => self.average(weighted, known(), outcome)?,
+                    _ => self.representatives(&known().collect::<Vec<_>>(), outcome)?,
                 }
                 true
             }
@@ -191,24 +192,24 @@ impl Rules {
         Ok(true)
     }
 
-    fn average(
+    fn average<'v>(
         &self,
         weighted: bool,
-        votes: &[(&Outcome, f64)],
+        votes: impl Iterator<Item = (&'v Outcome, f64)>,
         outcome: &mut Outcome,
     ) -> Result<(), ScoreError> {
         let round = |value| self.precision.round(value);
         let mut total = 0.0;
         for (vote, weight) in votes {
             total = if weighted {
-                round(total + round(*weight))
+                round(total + round(weight))
             } else {
                 total + 1.0
             };
             for &category in &vote.order {
                 let probability = vote.probabilities[category as usize];
-                let share = if weighted && *weight != 1.0 {
-                    round(round(*weight) * round(probability))
+                let share = if weighted && weight != 1.0 {
+                    round(round(weight) * round(probability))
                 } else {
                     round(probability)
                 };
@@ -276,11 +277,10 @@ impl Rules {
         let least = of(winner)
             .map(|pair| distance(pair.1))
             .fold(f64::INFINITY, f64::min);
-        let nearest: Vec<(&Outcome, f64)> = of(winner)
+        let nearest = of(winner)
             .filter(|pair| distance(pair.1) <= least)
-            .map(|pair| (pair.0, 1.0))
-            .collect();
-        self.average(false, &nearest, outcome)
+            .map(|pair| (pair.0, 1.0));
+        self.average(false, nearest, outcome)
     }
 }
 

@@ -207,7 +207,7 @@ impl Mining {
         classes: usize,
         outcome: &mut Outcome,
     ) -> Result<(), ScoreError> {
-        let mut votes = Vec::with_capacity(self.segments.len());
+        let mut votes = frame.spare_votes.pop().unwrap_or_default();
         let mut result = Ok(());
         let mut null = false;
         for segment in &self.segments {
@@ -245,9 +245,10 @@ impl Mining {
                 MiningFunction::Classification => rules.categories(&votes, classes, outcome),
             };
         }
-        for (vote, _) in votes {
+        for (vote, _) in votes.drain(..) {
             frame.recycle(vote);
         }
+        frame.spare_votes.push(votes);
         result
     }
 

@@ -132,7 +132,7 @@ impl Model {
     }
 
     /// Scores the record in a row. Allocates nothing once the row has scored a record before, if
-    /// all its values are numbers and no more than the value is asked for.
+    /// all its values are numbers, no more than the value is asked for, and no median is formed.
     ///
     /// # Errors
     ///

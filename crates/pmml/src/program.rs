@@ -66,6 +66,8 @@ pub(crate) struct Frame {
     /// Arguments of the functions that are being evaluated.
     pub(crate) arguments: Vec<Value>,
     pub(crate) spare: Vec<Outcome>,
+    /// Lists for ensembles to collect the votes of their segments in, with their weights.
+    pub(crate) spare_votes: Vec<Vec<(Outcome, f64)>>,
     pub(crate) walks: Walks,
     pub(crate) numbers: Vec<f64>,
 }
@@ -79,6 +81,7 @@ impl Program {
             slots: vec![None; self.sources.len()],
             arguments: Vec::new(),
             spare: Vec::new(),
+            spare_votes: Vec::new(),
             walks: Walks::default(),
             numbers: Vec::new(),
         }

@@ -142,6 +142,41 @@ fn chains_and_nesting_end_somewhere() {
     assert!(start.elapsed() < Duration::from_secs(30));
 }
 
+/// As deep as is accepted is not too deep to be evaluated.
+#[test]
+fn the_deepest_nesting_that_loads_scores() {
+    let nested = |depth: usize| {
+        let mut fields = derived("z0", "<FieldRef field='x'/>");
+        let mut name = "z0".to_owned();
+        for level in 1..=depth {
+            let next = format!("z{level}");
+            fields += &derived(
+                &next,
+                &format!(
+                    "<Apply function='if'><Constant dataType='boolean'>true</Constant>\
+                     <FieldRef field='{name}'/></Apply>"
+                ),
+            );
+            name = next;
+        }
+        Model::load(document(&fields, &reading(&name)).as_bytes())
+    };
+    let deepest = (1..200).rev().find_map(|depth| nested(depth).ok()).unwrap();
+    assert_eq!(score(&deepest, 4.0), Ok(Some(4.0)));
+    let fields = derived(
+        "z",
+        &("<Apply function='abs'>".repeat(190) + "<FieldRef field='x'/>" + &"</Apply>".repeat(190)),
+    );
+    let model = Model::load(document(&fields, &reading("z")).as_bytes()).unwrap();
+    assert_eq!(score(&model, -4.0), Ok(Some(4.0)));
+}
+
+#[test]
+fn a_model_is_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&Model::load(document("", &reading("x")).as_bytes()).unwrap());
+}
+
 #[test]
 fn trees_may_be_deeper_than_the_stack() {
     let mut tree = String::new();
