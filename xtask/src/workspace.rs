@@ -1,14 +1,17 @@
 //! The workspace as its manifests describe it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use anyhow::{Context, Result};
 use toml::{Table, Value};
 
 /// The directory of the workspace's root manifest.
 pub(crate) fn root() -> PathBuf {
-    let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    // Cargo says where it found this package; two clones may share a target directory, and then
+    // what was compiled in may be the other's.
+    let here = env::var_os("CARGO_MANIFEST_DIR");
+    let mut root = here.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     root.pop();
     root
 }
