@@ -231,7 +231,13 @@ impl Rule {
                 return Err(data.element.refused_value("isCyclic"));
             }
         }
-        let free = listed.is_empty() && intervals.is_empty() && outliers == Outliers::Kept;
+        // Exporters list `NaN` as a marker of missing values: no number is affected.
+        let only_markers = !lists_valid
+            && listed.keys().all(|key| match key {
+                Key::Text(_) => true,
+                Key::Number(bits) => f64::from_bits(*bits).is_nan(),
+            });
+        let free = only_markers && intervals.is_empty() && outliers == Outliers::Kept;
         let plain = match data_type {
             Some(DataType::Double) if free => Some(Precision::Double),
             Some(DataType::Float) if free => Some(Precision::Single),
@@ -301,18 +307,16 @@ impl Rule {
             None => Some(value),
         };
         if !self.listed.is_empty() {
-            let spelled = match value {
-                Value::Text(symbol) => Key::Text(symbol),
-                _ => {
+            // What is no value of the type may still be a marker such as `N/A`.
+            let key = match (typed, value) {
+                (Some(typed), _) => Key::of(typed),
+                (None, Value::Text(symbol)) => Some(Key::Text(symbol)),
+                (None, _) => {
                     let text = value.to_text(texts);
-                    Key::Text(texts.intern(&text))
+                    Some(Key::Text(texts.intern(&text)))
                 }
             };
-            let keys = [typed.and_then(Key::of), typed.is_none().then_some(spelled)];
-            let found = keys
-                .into_iter()
-                .flatten()
-                .find_map(|key| self.listed.get(&key));
+            let found = key.and_then(|key| self.listed.get(&key));
             match (found, typed) {
                 (Some(Property::Missing), _) => return Status::Missing,
                 (Some(Property::Invalid), _) => return Status::Invalid,
