@@ -116,10 +116,15 @@ impl Key {
         match value {
             Value::Missing => None,
             Value::Text(symbol) => Some(Self::Text(symbol)),
-            // Adding zero makes one of the two zeros.
-            _ => value
-                .number()
-                .map(|number| Self::Number((number + 0.0).to_bits())),
+            // One of the two zeros, and one of the many numbers that are none.
+            _ => value.number().map(|number| {
+                let number = if number.is_nan() {
+                    f64::NAN
+                } else {
+                    number + 0.0
+                };
+                Self::Number(number.to_bits())
+            }),
         }
     }
 }
