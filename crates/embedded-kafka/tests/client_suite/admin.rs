@@ -26,7 +26,11 @@ impl Cluster {
     }
 
     /// Deletes the records of partition 0 before `offset`; the new first offset.
-    fn delete_records(&self, topic: &str, offset: Offset) -> Result<Offset, RDKafkaErrorCode> {
+    pub(crate) fn delete_records(
+        &self,
+        topic: &str,
+        offset: Offset,
+    ) -> Result<Offset, RDKafkaErrorCode> {
         let mut before = TopicPartitionList::new();
         before.add_partition_offset(topic, 0, offset).unwrap();
         let deleted = wait(self.admin().delete_records(&before, &options())).unwrap();

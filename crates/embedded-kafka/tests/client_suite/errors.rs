@@ -4,15 +4,17 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, BrokerId, FetchRequest, ListOffsetsRequest,
+    ProduceRequest,
 };
 use kafka_protocol::protocol::Decodable as _;
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::clients::batch::{ANYONE, batch};
 use crate::clients::cluster::unique;
-use crate::clients::entry::numbered;
+use crate::clients::entry::{Entry, numbered};
 use crate::clients::wire::{Connection, topic_name};
 use crate::cluster;
 
@@ -150,4 +152,39 @@ fn a_client_that_hangs_up_is_hung_up_on() {
     );
     connection.finish();
     assert_eq!(connection.receive_frame(), None);
+}
+
+#[test]
+fn acknowledgements_are_none_one_or_all() {
+    let cluster = cluster();
+    let topic = cluster.topic(1, &[]);
+    let mut connection = Connection::open(cluster.bootstrap());
+    let partition = PartitionProduceData::default().with_records(Some(batch(ANYONE, 1)));
+    let request = ProduceRequest::default()
+        .with_acks(5)
+        .with_timeout_ms(10_000)
+        .with_topic_data(vec![
+            TopicProduceData::default()
+                .with_name(topic_name(&topic))
+                .with_partition_data(vec![partition]),
+        ]);
+    let response = connection.call(7, &request);
+    let error = response.responses[0].partition_responses[0].error_code;
+    assert_eq!(error, ResponseError::InvalidRequiredAcks.code());
+}
+
+#[test]
+fn a_compacted_topic_refuses_a_record_without_a_key() {
+    let cluster = cluster();
+    for codec in ["none", "lz4"] {
+        let topic = cluster.topic(1, &[("cleanup.policy", "compact")]);
+        let mut producer = cluster.producer(&[("compression.codec", codec)]);
+        producer.send(&topic, Some(0), &Entry::of("x".repeat(1_000)));
+        assert_eq!(
+            producer.settle(),
+            [Err(RDKafkaErrorCode::InvalidRecord)],
+            "{codec}"
+        );
+        producer.write(&topic, 0, &[Entry::default().key("tombstone")]);
+    }
 }

@@ -1,10 +1,14 @@
 //! Listing, describing and deleting groups, and their offsets.
 
+use bytes::{Buf as _, Bytes};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::offset_delete_request::{
     OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
-use kafka_protocol::messages::{DescribeGroupsRequest, GroupId, OffsetDeleteRequest};
+use kafka_protocol::messages::{
+    ConsumerProtocolAssignment, DescribeGroupsRequest, GroupId, OffsetDeleteRequest,
+};
+use kafka_protocol::protocol::Decodable as _;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -164,4 +168,25 @@ fn offsets_can_be_deleted_unless_their_topic_is_being_consumed() {
         (delete_offset(&cluster, &group, &read) == (0, Some(0))).then_some(())
     });
     assert_eq!(cluster.consumer(&group, &[]).committed(&read, 0), None);
+}
+
+#[test]
+fn a_members_description_tells_its_host_and_its_partitions() {
+    let cluster = cluster();
+    let topic = cluster.topic(1, &[]);
+    let group = unique("group");
+    let member = running(&cluster, &group, &topic);
+    let list = member
+        .inner()
+        .fetch_group_list(Some(&group), PATIENCE)
+        .unwrap();
+    let described = &list.groups()[0].members()[0];
+    assert!(described.client_host().contains("127.0.0.1"));
+    // The assignment is in the consumer protocol's form, behind its version.
+    let mut assignment = Bytes::copy_from_slice(described.assignment().unwrap());
+    let version = assignment.get_i16();
+    let assignment = ConsumerProtocolAssignment::decode(&mut assignment, version).unwrap();
+    let assigned = &assignment.assigned_partitions[0];
+    assert_eq!(assigned.topic, topic_name(&topic));
+    assert_eq!(assigned.partitions, [0]);
 }

@@ -7,6 +7,7 @@ use kafka_protocol::messages::offset_commit_request::{
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::{GroupId, OffsetCommitRequest, OffsetFetchRequest};
 use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::clients::PATIENCE;
@@ -192,4 +193,25 @@ fn deleting_a_topic_deletes_what_groups_committed_for_it() {
         let response = connection.call(5, &request);
         (response.topics[0].partitions[0].committed_offset == -1).then_some(())
     });
+}
+
+#[test]
+fn metadata_of_a_commit_has_a_limit() {
+    let cluster = cluster();
+    let topic = cluster.topic(1, &[]);
+    let consumer = cluster.consumer(&unique("group"), &[]);
+    let too_large = Err(Some(RDKafkaErrorCode::OffsetMetadataTooLarge));
+    for (length, expected) in [(4_096, Ok(())), (4_097, too_large)] {
+        let mut positions = TopicPartitionList::new();
+        positions
+            .add_partition_offset(&topic, 0, Offset::Offset(1))
+            .unwrap();
+        positions
+            .find_partition(&topic, 0)
+            .unwrap()
+            .set_metadata("m".repeat(length));
+        let verdict = consumer.inner().commit(&positions, CommitMode::Sync);
+        let verdict = verdict.map_err(|error| error.rdkafka_error_code());
+        assert_eq!(verdict, expected, "{length} bytes");
+    }
 }

@@ -304,3 +304,30 @@ fn many_producers_and_consumers_of_one_partition_agree_on_the_log() {
     }
     assert_eq!(cluster.read_all(&topic, 0), first);
 }
+
+#[test]
+fn small_fetches_of_many_partitions_leave_none_behind() {
+    let cluster = cluster();
+    let topic = cluster.topic(20, &[]);
+    let mut producer = cluster.producer(&[("linger.ms", "0")]);
+    for _ in 0..5 {
+        for partition in 0..20 {
+            producer.send(&topic, Some(partition), &Entry::of(vec![b'x'; 4_000]));
+        }
+        assert!(producer.settle().iter().all(Result::is_ok));
+    }
+    let limits = [
+        ("fetch.message.max.bytes", "5000"),
+        ("fetch.max.bytes", "10000"),
+        ("message.max.bytes", "10000"),
+    ];
+    let consumer = cluster.consumer(&unique("group"), &limits);
+    consumer.subscribe(&[&topic]);
+    let received = consumer.read(100);
+    for partition in 0..20 {
+        let of_partition = received
+            .iter()
+            .filter(|record| record.partition == partition);
+        assert_eq!(of_partition.count(), 5, "partition {partition}");
+    }
+}

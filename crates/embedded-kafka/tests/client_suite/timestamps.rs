@@ -148,3 +148,24 @@ fn an_empty_partition_has_no_offset_for_any_time() {
     let topic = cluster.topic(1, &[]);
     assert_eq!(offset_at(&cluster, &topic, 0), Offset::End);
 }
+
+#[test]
+fn offsets_by_time_pass_over_deleted_records() {
+    let cluster = cluster();
+    let base = now() - 1_000_000;
+    for codec in ["none", "zstd"] {
+        let topic = cluster.topic(1, &[]);
+        let properties = [("linger.ms", "200"), ("compression.codec", codec)];
+        let mut producer = cluster.producer(&properties);
+        for number in 0..50 {
+            let entry = Entry::of(vec![b'x'; 100]);
+            producer.send_at(&topic, Some(0), Some(base + number), &entry);
+        }
+        assert!(producer.settle().iter().all(Result::is_ok));
+        cluster.delete_records(&topic, Offset::Offset(33)).unwrap();
+        for (time, offset) in [(0, 33), (20, 33), (33, 33), (40, 40)] {
+            let found = offset_at(&cluster, &topic, base + time);
+            assert_eq!(found, Offset::Offset(offset), "{codec} {time}");
+        }
+    }
+}
