@@ -85,7 +85,7 @@ pub fn load_from<P: Program>(
     kafka_brokers: Option<String>,
     directory: &Path,
 ) -> Result<P, Error> {
-    let matches = P::augment_args(command).try_get_matches_from(arguments)?;
+    let matches = arguments_of::<P>(command).try_get_matches_from(arguments)?;
     let parsed = P::from_arg_matches(&matches)?;
     let named = parsed.common().config.clone();
     let path = named
@@ -121,6 +121,14 @@ pub fn load_from<P: Program>(
         target.brokers = kafka_brokers;
     }
     Ok(settings)
+}
+
+/// The command with the arguments of `P`, and with what it says of itself: deriving the arguments
+/// would replace that by the documentation of the struct.
+fn arguments_of<P: Program>(command: Command) -> Command {
+    let about = command.get_about().cloned().unwrap_or_default();
+    let command = P::augment_args(command).mut_args(|argument| argument.hide_env_values(true));
+    command.about(about).long_about(None)
 }
 
 /// Reads settings from arguments alone: for tests, and for whoever embeds a program.

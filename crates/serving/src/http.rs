@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::counters::Counters;
@@ -40,6 +41,20 @@ pub(crate) fn router(api: Api) -> Router {
 }
 
 type Parameters = Query<BTreeMap<String, String>>;
+
+/// What the state queries say of this instance.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InstanceState<'a> {
+    strategy: &'static str,
+    instance: &'a str,
+    since: i64,
+    records: u64,
+    scored: u64,
+    no_model: u64,
+    dead_letters: u64,
+    models: Vec<ModelState>,
+}
 
 /// Why there is no answer, as JSON.
 struct Refused(StatusCode, &'static str);
@@ -82,17 +97,17 @@ async fn state(
     scope(&parameters)?;
     let models = api.states().await?;
     let totals = api.counters.totals();
-    let body = json!({
-        "strategy": api.strategy,
-        "instance": api.instance,
-        "since": api.since_ms,
-        "records": totals.records,
-        "scored": totals.scored,
-        "noModel": totals.no_model,
-        "deadLetters": totals.dead_letters,
-        "models": models,
-    });
-    Ok(Json(body).into_response())
+    let state = InstanceState {
+        strategy: api.strategy,
+        instance: &api.instance,
+        since: api.since_ms,
+        records: totals.records,
+        scored: totals.scored,
+        no_model: totals.no_model,
+        dead_letters: totals.dead_letters,
+        models,
+    };
+    Ok(Json(state).into_response())
 }
 
 async fn model_state(

@@ -111,6 +111,8 @@ pub fn launch(strategy: &Strategy) -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(colours)
+        // Complaining on a standard error that is closed would panic.
+        .log_internal_errors(false)
         .init();
     let shutdown = Shutdown::new();
     let outcome = on_signals(shutdown.clone())
