@@ -16,7 +16,7 @@ use rdkafka::{ClientContext, Offset};
 
 use crate::connection::{Connection, refused};
 use crate::headers::NativeHeaders;
-use crate::journal::{Journal, temporary};
+use crate::journal::Journal;
 use crate::{Error, Position, Result};
 
 /// How often the topic is looked up until its end has been seen, and afterwards.
@@ -203,11 +203,7 @@ impl Watch {
     }
 
     fn tolerate(&self, error: &KafkaError) {
-        let journal = &self.consumer.context().0;
-        match error.rdkafka_error_code() {
-            Some(code) if temporary(code) => journal.waiting(&error.to_string()),
-            _ => journal.warn(&error.to_string()),
-        }
+        self.consumer.context().0.consuming(&self.topic, error);
     }
 
     /// Looks the topic up, again and again, until the reader is dropped.

@@ -162,9 +162,7 @@ impl Sink {
             }
             // Known to be missing; librdkafka asks again every few seconds.
             Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
-                self.state
-                    .journal
-                    .waiting(&format!("topic {} does not exist", message.topic));
+                self.state.journal.waiting_for_topic(message.topic);
                 Err(SendError::QueueFull)
             }
             Some(RDKafkaErrorCode::UnknownPartition) => {

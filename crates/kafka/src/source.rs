@@ -16,7 +16,7 @@ use rdkafka::{ClientContext, Offset};
 use crate::batch::Incoming;
 use crate::connection::{Connection, refused};
 use crate::headers::NativeHeaders;
-use crate::journal::{Journal, temporary};
+use crate::journal::Journal;
 use crate::{Batch, Error, Position, Result};
 
 /// Bytes after which a batch is full, whatever its number of messages.
@@ -363,10 +363,7 @@ impl Membership {
             }),
             KafkaError::PartitionEOF(_) => Ok(()),
             error => {
-                match error.rdkafka_error_code() {
-                    Some(code) if temporary(code) => self.journal.waiting(&error.to_string()),
-                    _ => self.journal.warn(&error.to_string()),
-                }
+                self.journal.consuming(&self.topic, &error);
                 Ok(())
             }
         }

@@ -201,7 +201,8 @@ fn a_sink_delivers_everything_in_order_across_restarts_of_its_broker() {
             }
         }
         assert_eq!(next, COUNT + partition);
-        assert!(values[0] <= COUNT / 2 + 1, "{}", values[0]);
+        // What was sent before may have gone with the old log; what was sent after may not.
+        assert!(values[0] <= COUNT / 2 + 2, "{}", values[0]);
     }
 }
 
