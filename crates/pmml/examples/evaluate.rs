@@ -1,4 +1,4 @@
-//! Scores the rows of a table: `cargo run -p pmml --example score -- MODEL.pmml INPUT.csv`.
+//! Scores the rows of a table: `cargo run -p pmml --example evaluate -- MODEL.pmml INPUT.csv`.
 //!
 //! The input's first line names the fields, which are matched exactly; an empty cell is a missing
 //! value, a number is a number, and everything else is text. Printed are, for every row, value,
