@@ -36,11 +36,14 @@ fn fresh(round: &str, count: usize) -> Vec<Entry> {
 
 /// What a consumer that has read 100 records before a restart gets of `count` that are written
 /// after it.
-fn read_after_restart(count: usize, committing: bool) -> Vec<Received> {
+fn read_after_restart(count: usize, committing: bool, reset: &str) -> Vec<Received> {
     let (broker, cluster) = start(Options::default());
     let topic = unique("topic");
     cluster.create(&topic, 1, &[]).unwrap();
-    let properties = [("topic.metadata.refresh.interval.ms", "500")];
+    let properties = [
+        ("topic.metadata.refresh.interval.ms", "500"),
+        ("auto.offset.reset", reset),
+    ];
     let consumer = cluster.consumer(&unique("group"), &properties);
     if committing {
         consumer.subscribe(&[&topic]);
@@ -73,15 +76,18 @@ fn read_after_restart(count: usize, committing: bool) -> Vec<Received> {
 fn a_waiting_consumer_reads_a_new_log_from_its_start_be_it_shorter_or_longer_than_the_old() {
     // The new log ends before the consumer's position, exactly at it, and beyond it.
     for count in [10, 100, 250] {
-        let received = read_after_restart(count, false);
-        assert_eq!(offsets(&received), (0..count as i64).collect::<Vec<i64>>());
+        for reset in ["earliest", "latest"] {
+            let received = read_after_restart(count, false, reset);
+            let from_the_start: Vec<i64> = (0..count as i64).collect();
+            assert_eq!(offsets(&received), from_the_start, "{reset}");
+        }
     }
 }
 
 #[test]
 fn a_group_reads_a_new_log_from_its_start_whatever_it_had_committed() {
     for count in [10, 100, 250] {
-        let received = read_after_restart(count, true);
+        let received = read_after_restart(count, true, "earliest");
         assert_eq!(offsets(&received), (0..count as i64).collect::<Vec<i64>>());
     }
 }
