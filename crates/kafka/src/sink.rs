@@ -13,10 +13,12 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
 use self::delivery::{Delivery, State};
-use self::returned::Next;
+use self::returned::{Accepted, Next};
 use crate::connection::{Connection, refused};
 use crate::{Error, Result, SendError};
 
+/// How long the requests of a dead producer may take to be answered.
+const ANSWERS: Duration = Duration::from_secs(2);
 /// How long one wait inside librdkafka takes at most, so that an acknowledgement ends it.
 const SLICE: Duration = Duration::from_millis(5);
 
@@ -129,14 +131,15 @@ impl Sink {
         }
         // Counted first: the acknowledgement may come before this returns.
         self.state.in_flight.fetch_add(1, Ordering::AcqRel);
-        let sent = self.hand_over(message, ticket);
+        let sequence = self.state.sequence.fetch_add(1, Ordering::Relaxed);
+        let sent = self.hand_over(message, Accepted { ticket, sequence });
         if sent.is_err() {
             self.state.in_flight.fetch_sub(1, Ordering::AcqRel);
         }
         sent
     }
 
-    fn hand_over(&self, message: &Outgoing<'_>, ticket: u64) -> Result<(), SendError> {
+    fn hand_over(&self, message: &Outgoing<'_>, accepted: Accepted) -> Result<(), SendError> {
         let record = BaseRecord {
             topic: message.topic,
             partition: message.partition,
@@ -144,7 +147,7 @@ impl Sink {
             key: message.key,
             timestamp: message.timestamp_ms,
             headers: native(message.headers),
-            delivery_opaque: ticket as usize,
+            delivery_opaque: Box::new(accepted),
         };
         let code = {
             let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner);
@@ -266,9 +269,14 @@ impl Sink {
 
     fn replace(&self) -> bool {
         let dead = self.current();
-        dead.purge(PurgeConfig::default().queue().inflight());
-        let patience = Instant::now() + Duration::from_secs(5);
-        while dead.in_flight_count() > 0 && Instant::now() < patience {
+        let now = Instant::now();
+        // What is on its way may still be answered, which saves a repetition; what waits is not
+        // sent any more.
+        let (answered, given_up) = (now + ANSWERS, now + ANSWERS * 2);
+        while dead.in_flight_count() > 0 && Instant::now() < given_up {
+            let purge = PurgeConfig::default().queue();
+            let late = Instant::now() >= answered;
+            dead.purge(if late { purge.inflight() } else { purge });
             dead.poll(Duration::from_millis(1));
         }
         match produce(&self.config, &self.state) {
@@ -295,15 +303,17 @@ impl Sink {
                 Next::Send(kept) => kept,
                 Next::Wait | Next::Done => return,
             };
-            match kept.with_outgoing(|outgoing| self.hand_over(outgoing, kept.ticket)) {
+            match kept.with_outgoing(|outgoing| self.hand_over(outgoing, kept.accepted)) {
                 Ok(()) => {}
                 Err(SendError::QueueFull) => return self.state.returned().put_back(kept),
                 Err(SendError::TooLarge { size, .. }) => {
                     let topic = kept.topic;
                     self.state
-                        .finish(kept.ticket, Err(Error::TooLarge { topic, size }));
+                        .finish(kept.accepted.ticket, Err(Error::TooLarge { topic, size }));
                 }
-                Err(SendError::Refused(error)) => self.state.finish(kept.ticket, Err(error)),
+                Err(SendError::Refused(error)) => {
+                    self.state.finish(kept.accepted.ticket, Err(error));
+                }
             }
         }
     }
@@ -350,3 +360,6 @@ impl Outgoing<'_> {
 fn size(name: &str, value: Option<&[u8]>) -> usize {
     name.len() + value.map_or(0, <[u8]>::len)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What librdkafka's callbacks do for a sink.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::ClientContext;
@@ -10,7 +10,7 @@ use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::ProducerContext;
 use rdkafka::statistics::Statistics;
 
-use super::returned::{Kept, Next, Returned};
+use super::returned::{Accepted, Kept, Next, Returned};
 use super::{Acknowledge, size};
 use crate::headers::NativeHeaders;
 use crate::journal::{Journal, temporary};
@@ -22,6 +22,8 @@ pub(super) struct State {
     acknowledge: Arc<dyn Acknowledge>,
     /// Accepted and not acknowledged, the returned ones included.
     pub(super) in_flight: AtomicUsize,
+    /// The next message's place among all.
+    pub(super) sequence: AtomicU64,
     /// Acknowledged since the last poll.
     pub(super) acknowledged: AtomicUsize,
     /// The producer is dead.
@@ -40,6 +42,7 @@ impl State {
             journal: Journal::new("sink", brokers),
             acknowledge,
             in_flight: AtomicUsize::new(0),
+            sequence: AtomicU64::new(0),
             acknowledged: AtomicUsize::new(0),
             fatal: AtomicBool::new(false),
             returned: Mutex::default(),
@@ -92,11 +95,11 @@ impl ClientContext for Delivery {
 }
 
 impl ProducerContext for Delivery {
-    type DeliveryOpaque = usize;
+    type DeliveryOpaque = Box<Accepted>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, ticket: usize) {
+    fn delivery(&self, result: &DeliveryResult<'_>, accepted: Box<Accepted>) {
         let state = &self.0;
-        let ticket = ticket as u64;
+        let Accepted { ticket, .. } = *accepted;
         let (error, message) = match result {
             Ok(_) => return state.finish(ticket, Ok(())),
             Err((error, message)) => (error, message),
@@ -105,7 +108,7 @@ impl ProducerContext for Delivery {
         let error = match error.rdkafka_error_code() {
             Some(code) if returns(code) => {
                 let mut returned = state.returned();
-                returned.give_back(Kept::new(message, ticket));
+                returned.give_back(Kept::new(message, *accepted));
                 state.blocked.store(true, Ordering::Release);
                 return;
             }
@@ -113,7 +116,7 @@ impl ProducerContext for Delivery {
                 RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge,
             ) => {
                 let mut returned = state.returned();
-                if returned.give_back_too_large(|| Kept::new(message, ticket)) {
+                if returned.give_back_too_large(|| Kept::new(message, *accepted)) {
                     state.blocked.store(true, Ordering::Release);
                     return;
                 }

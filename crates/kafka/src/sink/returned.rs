@@ -20,16 +20,24 @@ pub(super) struct Kept {
     payload: Option<Bytes>,
     headers: Vec<(String, Option<Bytes>)>,
     timestamp_ms: Option<i64>,
+    pub(super) accepted: Accepted,
+}
+
+/// What goes through librdkafka with a message, and comes back with its report.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Accepted {
     pub(super) ticket: u64,
+    /// The place among all messages that the sink accepted: librdkafka reports what fails in no
+    /// particular order.
+    pub(super) sequence: u64,
 }
 
 /// The messages that are to be sent again.
 #[derive(Default)]
 pub(super) struct Returned {
-    /// Given back since the last time that nothing was underway; they were accepted before those
-    /// that wait.
-    given: VecDeque<Kept>,
-    waiting: VecDeque<Kept>,
+    messages: VecDeque<Kept>,
+    /// Whether some came back since they were last put in order.
+    unordered: bool,
     retry_at: Option<Instant>,
     /// A broker refuses a batch as a whole, so after that each is sent alone.
     one_by_one: bool,
@@ -47,12 +55,12 @@ pub(super) enum Next {
 
 impl Returned {
     pub(super) fn len(&self) -> usize {
-        self.given.len() + self.waiting.len()
+        self.messages.len()
     }
 
     /// A message came back.
     pub(super) fn give_back(&mut self, kept: Kept) {
-        self.given.push_back(kept);
+        self.take_back(kept);
         self.retry_at.get_or_insert_with(|| Instant::now() + RETRY);
     }
 
@@ -62,13 +70,18 @@ impl Returned {
             return false;
         }
         self.one_by_one = true;
-        self.given.push_back(kept());
+        self.take_back(kept());
         true
+    }
+
+    fn take_back(&mut self, kept: Kept) {
+        self.messages.push_back(kept);
+        self.unordered = true;
     }
 
     /// There was no room for the message that was to be sent next.
     pub(super) fn put_back(&mut self, kept: Kept) {
-        self.waiting.push_front(kept);
+        self.messages.push_front(kept);
         self.retry_at = Some(Instant::now() + RETRY);
     }
 
@@ -83,13 +96,15 @@ impl Returned {
             return Next::Wait;
         }
         // Those that are underway may come back too, and belong among these.
-        if underway > 0 && (self.one_by_one || !self.given.is_empty()) {
+        if underway > 0 && (self.one_by_one || self.unordered) {
             return Next::Wait;
         }
         self.retry_at = None;
-        self.given.append(&mut self.waiting);
-        std::mem::swap(&mut self.given, &mut self.waiting);
-        match self.waiting.pop_front() {
+        if std::mem::take(&mut self.unordered) {
+            let order = |kept: &Kept| kept.accepted.sequence;
+            self.messages.make_contiguous().sort_unstable_by_key(order);
+        }
+        match self.messages.pop_front() {
             Some(kept) => {
                 self.alone = self.one_by_one;
                 Next::Send(kept)
@@ -103,7 +118,7 @@ impl Returned {
 }
 
 impl Kept {
-    pub(super) fn new(message: &BorrowedMessage<'_>, ticket: u64) -> Self {
+    pub(super) fn new(message: &BorrowedMessage<'_>, accepted: Accepted) -> Self {
         let bytes = Bytes::copy_from_slice;
         Self {
             topic: message.topic().to_owned(),
@@ -114,7 +129,7 @@ impl Kept {
                 .map(|(name, value)| (name.into_owned(), value.map(bytes)))
                 .collect(),
             timestamp_ms: message.timestamp().to_millis(),
-            ticket,
+            accepted,
         }
     }
 
@@ -139,7 +154,7 @@ impl Kept {
 mod tests {
     use super::*;
 
-    fn kept(ticket: u64) -> Kept {
+    fn kept(sequence: u64) -> Kept {
         Kept {
             topic: "topic".to_owned(),
             partition: Some(0),
@@ -147,22 +162,25 @@ mod tests {
             payload: None,
             headers: Vec::new(),
             timestamp_ms: None,
-            ticket,
+            accepted: Accepted {
+                ticket: sequence,
+                sequence,
+            },
         }
     }
 
     fn ticket(next: Next) -> Option<u64> {
         match next {
-            Next::Send(kept) => Some(kept.ticket),
+            Next::Send(kept) => Some(kept.accepted.ticket),
             Next::Wait => None,
             Next::Done => panic!("done"),
         }
     }
 
     #[test]
-    fn what_comes_back_while_others_wait_goes_before_them() {
+    fn what_comes_back_goes_in_the_order_in_which_it_was_accepted() {
         let mut returned = Returned::default();
-        for number in 0..4 {
+        for number in [2, 3, 0, 1] {
             returned.give_back(kept(number));
         }
         returned.hurry();
@@ -170,8 +188,8 @@ mod tests {
         assert_eq!(ticket(returned.next(0)), Some(0));
         assert_eq!(ticket(returned.next(1)), Some(1));
         // The producer dies again, with both underway.
-        returned.give_back(kept(0));
         returned.give_back(kept(1));
+        returned.give_back(kept(0));
         returned.hurry();
         assert_eq!(returned.len(), 4);
         let order: Vec<u64> = (0..4).map(|_| ticket(returned.next(0)).unwrap()).collect();
