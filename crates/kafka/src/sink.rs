@@ -2,6 +2,7 @@
 
 mod delivery;
 mod returned;
+mod underway;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -13,7 +14,8 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
 use self::delivery::{Delivery, State};
-use self::returned::{Accepted, Next};
+use self::returned::Next;
+use self::underway::Accepted;
 use crate::connection::{Connection, refused};
 use crate::{Error, Result, SendError};
 
@@ -98,13 +100,18 @@ impl Sink {
             ("retry.backoff.ms", "50"),
             ("retry.backoff.max.ms", "500"),
         ])?;
-        let limit = config
-            .create_native_config()
-            .and_then(|native| native.get("message.max.bytes"))
-            .map_err(refused)?
-            .parse()
-            .unwrap_or(usize::MAX);
-        let state = Arc::new(State::new(&connection.brokers, acknowledge));
+        let native = config.create_native_config().map_err(refused)?;
+        let number = |name| -> Result<usize> {
+            let text = native.get(name).map_err(refused)?;
+            Ok(text.trim_end_matches('\0').parse().unwrap_or(usize::MAX))
+        };
+        let limit = number("message.max.bytes")?;
+        // Zero stands for no limit.
+        let room = match number("queue.buffering.max.messages")? {
+            0 => usize::MAX,
+            room => room,
+        };
+        let state = Arc::new(State::new(&connection.brokers, acknowledge, room));
         let producer = produce(&config, &state)?;
         Ok(Self {
             config,
@@ -140,6 +147,9 @@ impl Sink {
     }
 
     fn hand_over(&self, message: &Outgoing<'_>, accepted: Accepted) -> Result<(), SendError> {
+        let Some(place) = self.state.underway.take(accepted) else {
+            return Err(SendError::QueueFull);
+        };
         let record = BaseRecord {
             topic: message.topic,
             partition: message.partition,
@@ -147,7 +157,7 @@ impl Sink {
             key: message.key,
             timestamp: message.timestamp_ms,
             headers: native(message.headers),
-            delivery_opaque: Box::new(accepted),
+            delivery_opaque: place,
         };
         let code = {
             let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner);
@@ -156,6 +166,7 @@ impl Sink {
                 Err((error, _)) => error,
             }
         };
+        self.state.underway.free(place);
         let topic = || message.topic.to_owned();
         match code.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => Err(SendError::QueueFull),

@@ -10,7 +10,8 @@ use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::ProducerContext;
 use rdkafka::statistics::Statistics;
 
-use super::returned::{Accepted, Kept, Next, Returned};
+use super::returned::{Kept, Next, Returned};
+use super::underway::{Accepted, Underway};
 use super::{Acknowledge, size};
 use crate::headers::NativeHeaders;
 use crate::journal::{Journal, temporary};
@@ -24,6 +25,8 @@ pub(super) struct State {
     pub(super) in_flight: AtomicUsize,
     /// The next message's place among all.
     pub(super) sequence: AtomicU64,
+    /// What librdkafka has.
+    pub(super) underway: Underway,
     /// Acknowledged since the last poll.
     pub(super) acknowledged: AtomicUsize,
     /// The producer is dead.
@@ -37,12 +40,14 @@ pub(super) struct State {
 pub(super) struct Delivery(pub(super) Arc<State>);
 
 impl State {
-    pub(super) fn new(brokers: &str, acknowledge: Arc<dyn Acknowledge>) -> Self {
+    /// `room`: how many messages librdkafka can have.
+    pub(super) fn new(brokers: &str, acknowledge: Arc<dyn Acknowledge>, room: usize) -> Self {
         Self {
             journal: Journal::new("sink", brokers),
             acknowledge,
             in_flight: AtomicUsize::new(0),
             sequence: AtomicU64::new(0),
+            underway: Underway::new(room),
             acknowledged: AtomicUsize::new(0),
             fatal: AtomicBool::new(false),
             returned: Mutex::default(),
@@ -95,11 +100,15 @@ impl ClientContext for Delivery {
 }
 
 impl ProducerContext for Delivery {
-    type DeliveryOpaque = Box<Accepted>;
+    /// The number of a place in [`Underway`].
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, accepted: Box<Accepted>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, place: usize) {
         let state = &self.0;
-        let Accepted { ticket, .. } = *accepted;
+        let Some(accepted) = state.underway.free(place) else {
+            return;
+        };
+        let Accepted { ticket, .. } = accepted;
         let (error, message) = match result {
             Ok(_) => return state.finish(ticket, Ok(())),
             Err((error, message)) => (error, message),
@@ -108,7 +117,7 @@ impl ProducerContext for Delivery {
         let error = match error.rdkafka_error_code() {
             Some(code) if returns(code) => {
                 let mut returned = state.returned();
-                returned.give_back(Kept::new(message, *accepted));
+                returned.give_back(Kept::new(message, accepted));
                 state.blocked.store(true, Ordering::Release);
                 return;
             }
@@ -116,7 +125,7 @@ impl ProducerContext for Delivery {
                 RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge,
             ) => {
                 let mut returned = state.returned();
-                if returned.give_back_too_large(|| Kept::new(message, *accepted)) {
+                if returned.give_back_too_large(|| Kept::new(message, accepted)) {
                     state.blocked.store(true, Ordering::Release);
                     return;
                 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::Outgoing;
+use super::underway::Accepted;
 use crate::headers::NativeHeaders;
 
 /// How long a sink waits before it sends again, for example to a topic that does not exist.
@@ -21,15 +22,6 @@ pub(super) struct Kept {
     headers: Vec<(String, Option<Bytes>)>,
     timestamp_ms: Option<i64>,
     pub(super) accepted: Accepted,
-}
-
-/// What goes through librdkafka with a message, and comes back with its report.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Accepted {
-    pub(super) ticket: u64,
-    /// The place among all messages that the sink accepted: librdkafka reports what fails in no
-    /// particular order.
-    pub(super) sequence: u64,
 }
 
 /// The messages that are to be sent again.
