@@ -11,6 +11,7 @@
 //! actor, and a state query is one more message.
 
 mod manager;
+mod messages;
 mod model_server;
 
 use actix::{Actor as _, Addr, System};
@@ -47,16 +48,16 @@ fn run(context: Context) -> anyhow::Result<()> {
         let manager = ModelServerManager::new(operators).start();
         queries.answer(Asked(manager.clone()));
         for model in initial {
-            manager.send(manager::Stage(model)).await?;
+            manager.send(messages::Stage(model)).await?;
         }
         // The answer to a batch is awaited before the next one is sent: a mailbox has no bound of
         // its own.
         loop {
             tokio::select! {
                 biased;
-                Some(model) = updates.recv() => manager.send(manager::Stage(model)).await?,
+                Some(model) = updates.recv() => manager.send(messages::Stage(model)).await?,
                 batch = batches.recv() => match batch {
-                    Some(batch) => manager.send(manager::Score(batch)).await?,
+                    Some(batch) => manager.send(messages::Score(batch)).await?,
                     None => return Ok::<_, anyhow::Error>(()),
                 },
             }
@@ -85,7 +86,7 @@ struct Asked(Addr<ModelServerManager>);
 
 impl StateQuery for Asked {
     fn states(&self) -> Answer<Option<Vec<ModelState>>> {
-        let answer = self.0.send(manager::GetStates);
+        let answer = self.0.send(messages::GetStates);
         Box::pin(async move { answer.await.ok() })
     }
 }

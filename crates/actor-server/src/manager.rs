@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix::{Actor, Addr, Context, Handler, Message, ResponseFuture};
-use serving::{ModelState, Operator, Operators, Pending, ServedModel, by_data_type};
+use actix::{Actor, Addr, Context, Handler, ResponseFuture};
+use serving::{ModelState, Operator, Operators, by_data_type};
 
 use crate::ModelServer;
-use crate::model_server;
+use crate::messages::{GetState, GetStates, Score, Stage};
 
 /// The single entry: it keeps a [`ModelServer`] for each data type and hands every message to the
 /// one that it is for.
@@ -15,27 +15,6 @@ pub struct ModelServerManager {
     /// For records whose data type has no model and that nobody waits with: data types come from
     /// outside, so they get no actor before they get a model.
     unserved: Operator,
-}
-
-/// A new model.
-pub(crate) struct Stage(pub(crate) Arc<ServedModel>);
-
-impl Message for Stage {
-    type Result = ();
-}
-
-/// Records to score, of any data type.
-pub(crate) struct Score(pub(crate) Vec<Pending>);
-
-impl Message for Score {
-    type Result = ();
-}
-
-/// Which models serve, and how they do.
-pub(crate) struct GetStates;
-
-impl Message for GetStates {
-    type Result = Vec<ModelState>;
 }
 
 impl ModelServerManager {
@@ -64,9 +43,7 @@ impl Handler<Stage> for ModelServerManager {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, Stage(model): Stage, _: &mut Self::Context) -> Self::Result {
-        let staged = self
-            .server(&model.descriptor.data_type)
-            .send(model_server::Stage(model));
+        let staged = self.server(&model.descriptor.data_type).send(Stage(model));
         Box::pin(async move {
             // A server lives as long as its manager.
             let _ = staged.await;
@@ -81,7 +58,7 @@ impl Handler<Score> for ModelServerManager {
         let mut scored = Vec::new();
         for (data_type, records) in by_data_type(records) {
             if self.servers.contains_key(&data_type) || self.operators.wait_for_models() {
-                scored.push(self.server(&data_type).send(model_server::Score(records)));
+                scored.push(self.server(&data_type).send(Score(records)));
             } else {
                 self.unserved.process(records);
             }
@@ -101,7 +78,7 @@ impl Handler<GetStates> for ModelServerManager {
         let answers: Vec<_> = self
             .servers
             .values()
-            .map(|server| server.send(model_server::GetState))
+            .map(|server| server.send(GetState))
             .collect();
         Box::pin(async move {
             let mut states = Vec::new();

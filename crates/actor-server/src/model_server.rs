@@ -1,32 +1,11 @@
-use std::sync::Arc;
+use actix::{Actor, Context, Handler};
+use serving::{ModelState, Operator};
 
-use actix::{Actor, Context, Handler, Message};
-use serving::{ModelState, Operator, Pending, ServedModel};
+use crate::messages::{GetState, Score, Stage};
 
 /// Serves one data type: the current model, the next one and their statistics are its state.
 pub struct ModelServer {
     operator: Operator,
-}
-
-/// A new model for this data type.
-pub(crate) struct Stage(pub(crate) Arc<ServedModel>);
-
-impl Message for Stage {
-    type Result = ();
-}
-
-/// Records of this data type.
-pub(crate) struct Score(pub(crate) Vec<Pending>);
-
-impl Message for Score {
-    type Result = ();
-}
-
-/// Which model serves, and how it does.
-pub(crate) struct GetState;
-
-impl Message for GetState {
-    type Result = Option<ModelState>;
 }
 
 impl ModelServer {

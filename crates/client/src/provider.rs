@@ -102,7 +102,7 @@ impl Publication<'_> {
         out: &mut dyn Write,
     ) -> Result<()> {
         let settings = self.settings;
-        let mut report = Report::new(out, settings.common.quiet);
+        let mut report = Report::new(out, settings.basics.quiet);
         let wanted = settings.count.map_or(u64::MAX, Into::into);
         let mut sent = 0;
         let mut published = 0;
@@ -204,7 +204,7 @@ impl Publication<'_> {
             KeyChoice::Sequence => write!(key, "{number}")?,
         }
         let message = Outgoing {
-            topic: &self.settings.common.data_topic,
+            topic: &self.settings.basics.data_topic,
             partition: None,
             key: (self.settings.key != KeyChoice::None).then_some(key.as_bytes()),
             payload: Some(value),
@@ -231,7 +231,7 @@ impl Publication<'_> {
             *published += 1;
             let value = message.encode_to_vec();
             let outgoing = Outgoing {
-                topic: &self.settings.common.models_topic,
+                topic: &self.settings.basics.models_topic,
                 partition: None,
                 key: Some(message.data_type.as_bytes()),
                 payload: Some(&value),

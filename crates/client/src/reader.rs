@@ -52,13 +52,13 @@ struct Counts {
 /// # Errors
 /// There is no broker in time, or `out` cannot be written to.
 pub fn run(settings: &DataReader, interrupt: &Interrupt, out: &mut dyn Write) -> Result<()> {
-    let common = &settings.common;
+    let basics = &settings.basics;
     let connection = Connection {
-        brokers: common.brokers().to_owned(),
+        brokers: basics.brokers().to_owned(),
         client_id: "data_reader".to_owned(),
-        properties: common.properties.clone(),
+        properties: basics.properties.clone(),
     };
-    if !await_broker(&connection, common.broker_timeout.get(), interrupt)? {
+    if !await_broker(&connection, basics.broker_timeout.get(), interrupt)? {
         return Ok(());
     }
     let (sender, receiver) = sync_channel(WAITING);
@@ -85,12 +85,12 @@ pub fn run(settings: &DataReader, interrupt: &Interrupt, out: &mut dyn Write) ->
 
 /// The topics to read.
 fn topics(settings: &DataReader) -> Vec<(Shown, String)> {
-    let common = &settings.common;
+    let basics = &settings.basics;
     let all = [
-        (Shown::Models, &common.models_topic),
-        (Shown::Records, &common.data_topic),
-        (Shown::Results, &common.results_topic),
-        (Shown::DeadLetters, &common.dead_letter_topic),
+        (Shown::Models, &basics.models_topic),
+        (Shown::Records, &basics.data_topic),
+        (Shown::Results, &basics.results_topic),
+        (Shown::DeadLetters, &basics.dead_letter_topic),
     ];
     all.into_iter()
         .filter(|(shown, _)| settings.show.is_empty() || settings.show.contains(shown))
@@ -167,7 +167,7 @@ impl Printer<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if self.settings.common.quiet && self.said_at.elapsed() >= PAUSE {
+            if self.settings.basics.quiet && self.said_at.elapsed() >= PAUSE {
                 self.summary()?;
             }
         }
@@ -182,7 +182,7 @@ impl Printer<'_> {
         if matches!(item.content, Content::Undecodable(_)) {
             self.counts.undecodable += 1;
         }
-        if self.settings.common.quiet {
+        if self.settings.basics.quiet {
             return Ok(());
         }
         let line = if self.settings.json {

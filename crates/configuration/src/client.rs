@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::{Common, DEFAULT_BROKERS, Interval};
+use crate::{Basics, DEFAULT_BROKERS, Interval};
 
 /// What the data provider needs to know.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub struct DataProvider {
     /// What every program needs to know.
     #[command(flatten)]
     #[serde(flatten)]
-    pub common: Common,
+    pub basics: Basics,
 
     /// Time between two records
     #[arg(
@@ -101,7 +101,7 @@ pub struct DataReader {
     /// What every program needs to know.
     #[command(flatten)]
     #[serde(flatten)]
-    pub common: Common,
+    pub basics: Basics,
 
     /// Topics to read; may be repeated, or separated by commas [default: all]
     #[arg(

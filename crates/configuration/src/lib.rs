@@ -9,14 +9,14 @@
 //! To give a program a setting, add a field to its struct; to give the project a program, add a
 //! struct and a line in [`known_keys`].
 
+mod basics;
 mod client;
-mod common;
 mod interval;
 mod load;
 mod server;
 
+pub use basics::{Basics, DEFAULT_BROKERS};
 pub use client::{DataProvider, DataReader, KeyChoice, Shown};
-pub use common::{Common, DEFAULT_BROKERS};
 pub use interval::Interval;
 pub use load::{FILE_NAME, Program, load, load_from, parse};
 pub use server::{OnNoModel, Outputs, Server};

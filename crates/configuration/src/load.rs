@@ -10,7 +10,7 @@ use figment::value::{Dict, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Common, Error, known_keys};
+use crate::{Basics, Error, known_keys};
 
 /// The file that is read when `--config` names none.
 pub const FILE_NAME: &str = "model-serving.toml";
@@ -18,19 +18,19 @@ pub const FILE_NAME: &str = "model-serving.toml";
 /// The settings of one program.
 pub trait Program: Args + Serialize + DeserializeOwned {
     /// The part that every program has.
-    fn common(&self) -> &Common;
+    fn basics(&self) -> &Basics;
     /// The same, to change.
-    fn common_mut(&mut self) -> &mut Common;
+    fn basics_mut(&mut self) -> &mut Basics;
 }
 
 macro_rules! program {
     ($($settings:ty),*) => {$(
         impl Program for $settings {
-            fn common(&self) -> &Common {
-                &self.common
+            fn basics(&self) -> &Basics {
+                &self.basics
             }
-            fn common_mut(&mut self) -> &mut Common {
-                &mut self.common
+            fn basics_mut(&mut self) -> &mut Basics {
+                &mut self.basics
             }
         }
     )*};
@@ -51,7 +51,7 @@ pub fn load<P: Program>(command: Command) -> P {
         Err(Error::Usage(error)) => error.exit(),
         Err(error) => fail(&error),
     };
-    if settings.common().dump_config {
+    if settings.basics().dump_config {
         match toml::to_string(&settings) {
             Ok(text) => {
                 use std::io::Write as _;
@@ -87,7 +87,7 @@ pub fn load_from<P: Program>(
 ) -> Result<P, Error> {
     let matches = arguments_of::<P>(command).try_get_matches_from(arguments)?;
     let parsed = P::from_arg_matches(&matches)?;
-    let named = parsed.common().config.clone();
+    let named = parsed.basics().config.clone();
     let path = named
         .clone()
         .map_or_else(|| directory.join(FILE_NAME), |file| directory.join(file));
@@ -106,14 +106,14 @@ pub fn load_from<P: Program>(
     let mut settings: P = merge(&parsed, &matches, &text, &path)?;
 
     // What serde does not carry, and what needs the sources side by side.
-    let common = parsed.common();
-    let target = settings.common_mut();
-    target.config.clone_from(&common.config);
-    target.dump_config = common.dump_config;
-    target.properties.extend(common.x.iter().cloned());
+    let basics = parsed.basics();
+    let target = settings.basics_mut();
+    target.config.clone_from(&basics.config);
+    target.dump_config = basics.dump_config;
+    target.properties.extend(basics.x.iter().cloned());
     target.x.clear();
     // The environment wins over the file, and MODEL_SERVING_BROKERS over KAFKA_BROKERS.
-    if common.brokers.is_none()
+    if basics.brokers.is_none()
         && kafka_brokers
             .as_deref()
             .is_some_and(|b| !b.trim().is_empty())
@@ -141,8 +141,8 @@ pub fn parse<P: Program>(
     let command = Command::new("program").no_binary_name(true);
     let matches = P::augment_args(command).try_get_matches_from(arguments)?;
     let mut settings = P::from_arg_matches(&matches)?;
-    let common = settings.common_mut();
-    common.properties.extend(std::mem::take(&mut common.x));
+    let basics = settings.basics_mut();
+    basics.properties.extend(std::mem::take(&mut basics.x));
     Ok(settings)
 }
 
@@ -230,13 +230,13 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_contract() {
         let settings: Server = parse::<Server>(Vec::<&str>::new()).unwrap();
-        let common = settings.common;
-        assert_eq!(common.brokers(), "127.0.0.1:9092");
-        assert_eq!(common.data_topic, "models_data");
-        assert_eq!(common.models_topic, "models_models");
-        assert_eq!(common.results_topic, "models_results");
-        assert_eq!(common.dead_letter_topic, "models_dead_letters");
-        assert_eq!(common.broker_timeout.get().as_secs(), 30);
+        let basics = settings.basics;
+        assert_eq!(basics.brokers(), "127.0.0.1:9092");
+        assert_eq!(basics.data_topic, "models_data");
+        assert_eq!(basics.models_topic, "models_models");
+        assert_eq!(basics.results_topic, "models_results");
+        assert_eq!(basics.dead_letter_topic, "models_dead_letters");
+        assert_eq!(basics.broker_timeout.get().as_secs(), 30);
         assert_eq!(settings.on_no_model, OnNoModel::Drop);
         assert_eq!(settings.record, "wine");
     }
@@ -246,17 +246,17 @@ mod tests {
         let file = "brokers = 'file:1'\ndata-topic = 'from-file'\nhttp = '127.0.0.1:1'\n\
                     quiet = true\non-no-model = 'wait'\n[properties]\n'linger.ms' = '7'\n'a' = 'b'\n";
         let settings = server(&["--http", "127.0.0.1:2", "-X", "linger.ms=5"], Some(file)).unwrap();
-        assert_eq!(settings.common.brokers(), "env:1");
-        assert_eq!(settings.common.data_topic, "from-file");
-        assert_eq!(settings.common.models_topic, "models_models");
+        assert_eq!(settings.basics.brokers(), "env:1");
+        assert_eq!(settings.basics.data_topic, "from-file");
+        assert_eq!(settings.basics.models_topic, "models_models");
         assert_eq!(settings.http.as_deref(), Some("127.0.0.1:2"));
-        assert!(settings.common.quiet);
+        assert!(settings.basics.quiet);
         assert_eq!(settings.on_no_model, OnNoModel::Wait);
-        assert_eq!(settings.common.properties["linger.ms"], "5");
-        assert_eq!(settings.common.properties["a"], "b");
+        assert_eq!(settings.basics.properties["linger.ms"], "5");
+        assert_eq!(settings.basics.properties["a"], "b");
         let flagged = server(&["--brokers", "flag:1", "--quiet=false"], Some(file)).unwrap();
-        assert_eq!(flagged.common.brokers(), "flag:1");
-        assert!(!flagged.common.quiet);
+        assert_eq!(flagged.basics.brokers(), "flag:1");
+        assert!(!flagged.basics.quiet);
     }
 
     #[test]
@@ -276,8 +276,8 @@ mod tests {
         let dumped = toml::to_string(&settings).unwrap();
         let again = server(&[], Some(&dumped)).unwrap();
         assert_eq!(toml::to_string(&again).unwrap(), dumped);
-        assert_eq!(again.common.properties["a"], "b=c");
-        assert_eq!(again.common.broker_timeout.get().as_secs(), 125);
+        assert_eq!(again.basics.properties["a"], "b=c");
+        assert_eq!(again.basics.broker_timeout.get().as_secs(), 125);
     }
 
     #[test]

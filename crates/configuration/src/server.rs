@@ -1,7 +1,7 @@
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::Common;
+use crate::Basics;
 
 /// What a model server needs to know, whatever its strategy.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -10,7 +10,7 @@ pub struct Server {
     /// What every program needs to know.
     #[command(flatten)]
     #[serde(flatten)]
-    pub common: Common,
+    pub basics: Basics,
 
     /// Schema of the records: wine
     #[arg(

@@ -54,6 +54,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // Complaining on a standard error that is closed would panic.
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .init();
     match serve(flags.options()) {

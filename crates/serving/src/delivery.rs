@@ -136,7 +136,7 @@ impl Delivery {
         };
         self.stray(
             &Stray {
-                topic: &self.shared.settings.common.data_topic,
+                topic: &self.shared.settings.basics.data_topic,
                 position: message.position,
                 key: message.key,
                 value: message.payload,
@@ -172,7 +172,7 @@ impl Delivery {
             ]
             .map(|(name, value)| (name, Some(value.as_bytes()))),
         );
-        let topic = shared.settings.common.dead_letter_topic.as_str();
+        let topic = shared.settings.basics.dead_letter_topic.as_str();
         let outgoing = Outgoing {
             topic,
             partition: None,
@@ -271,7 +271,7 @@ impl Delivery {
             .unsigned_abs()
             .checked_rem(partitions);
         let outgoing = Outgoing {
-            topic: &shared.settings.common.results_topic,
+            topic: &shared.settings.basics.results_topic,
             partition: partition.and_then(|partition| i32::try_from(partition).ok()),
             key: source.key,
             payload: Some(&self.buffer),
@@ -365,7 +365,7 @@ impl Shared {
         model: &ServedModel,
         scoring_ns: u64,
     ) {
-        if self.settings.common.quiet || self.lines.pass().is_none() {
+        if self.settings.basics.quiet || self.lines.pass().is_none() {
             return;
         }
         let result = match (value, label) {

@@ -118,7 +118,7 @@ pub fn launch(strategy: &Strategy) -> ExitCode {
     let outcome = on_signals(shutdown.clone())
         .map_err(Error::System)
         .and_then(|()| {
-            let (name, brokers) = (strategy.name, settings.common.brokers().to_owned());
+            let (name, brokers) = (strategy.name, settings.basics.brokers().to_owned());
             serve(strategy, settings, &shutdown, move |http| {
                 let mut stderr = std::io::stderr();
                 let _ = writeln!(stderr, "ready {name} brokers={brokers} http=http://{http}");
@@ -187,9 +187,9 @@ pub fn serve(
         known: known.join(", "),
     })?;
     let connection = Connection {
-        brokers: settings.common.brokers().to_owned(),
+        brokers: settings.basics.brokers().to_owned(),
         client_id: format!("{}-server", strategy.name),
-        properties: settings.common.properties.clone(),
+        properties: settings.basics.properties.clone(),
     };
     let listener = listen(settings.http.as_deref(), strategy.port)?;
     let address = listener.local_addr()?;
@@ -235,8 +235,8 @@ pub fn serve(
     delivery.set_results_partitions(topics.ensure()?);
 
     let mut models = Models::new(
-        TopicReader::open(&connection, &settings.common.models_topic)?,
-        settings.common.models_topic.clone(),
+        TopicReader::open(&connection, &settings.basics.models_topic)?,
+        settings.basics.models_topic.clone(),
         Arc::clone(decoder.schema()),
         settings.outputs,
         delivery.clone(),
@@ -304,7 +304,7 @@ fn wait_for_broker(
     settings: &Server,
     shutdown: &Shutdown,
 ) -> Result<bool, Error> {
-    let timeout = settings.common.broker_timeout.get();
+    let timeout = settings.basics.broker_timeout.get();
     let mut reported = Duration::ZERO;
     let waited = kafka::wait_for_broker(connection, timeout, |waited| {
         if waited >= reported + REPORT {

@@ -19,7 +19,7 @@ impl ServedModel {
     /// The model that came of this descriptor.
     #[must_use]
     pub fn new(descriptor: Descriptor, model: Arc<dyn Model>) -> Self {
-        let common = ServingResult {
+        let shared = ServingResult {
             data_type: descriptor.data_type.to_string(),
             model_name: descriptor.name.to_string(),
             model_version: descriptor.version.to_string(),
@@ -28,7 +28,7 @@ impl ServedModel {
             ..ServingResult::default()
         };
         Self {
-            header: common.encode_to_vec(),
+            header: shared.encode_to_vec(),
             descriptor,
             model,
         }

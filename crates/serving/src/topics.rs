@@ -20,15 +20,15 @@ impl Topics {
     }
 
     pub(crate) fn data_topic(&self) -> &str {
-        &self.settings.common.data_topic
+        &self.settings.basics.data_topic
     }
 
     /// Creates the topics that a server writes to, where they are missing; returns the number of
     /// partitions of the results topic.
     pub(crate) fn ensure(&self) -> Result<usize, Error> {
-        let common = &self.settings.common;
+        let basics = &self.settings.basics;
         let dead_letters = TopicSpec {
-            name: common.dead_letter_topic.clone(),
+            name: basics.dead_letter_topic.clone(),
             partitions: 1,
             config: vec![(
                 "max.message.bytes".to_owned(),
@@ -38,19 +38,19 @@ impl Topics {
         if self.admin.partition_count(&dead_letters.name)?.is_none() {
             self.admin.ensure_topic(&dead_letters)?;
         }
-        let records = self.admin.partition_count(&common.data_topic)?;
+        let records = self.admin.partition_count(&basics.data_topic)?;
         if records.is_none() {
-            let topic = &common.data_topic;
+            let topic = &basics.data_topic;
             tracing::warn!(
                 topic,
                 "the records topic does not exist yet; waiting for it"
             );
         }
-        if let Some(partitions) = self.admin.partition_count(&common.results_topic)? {
+        if let Some(partitions) = self.admin.partition_count(&basics.results_topic)? {
             return Ok(partitions);
         }
         let partitions = records.unwrap_or(PARTITIONS);
-        let name = common.results_topic.clone();
+        let name = basics.results_topic.clone();
         self.admin.ensure_topic(&TopicSpec {
             name,
             partitions,
@@ -58,7 +58,7 @@ impl Topics {
         })?;
         Ok(self
             .admin
-            .partition_count(&common.results_topic)?
+            .partition_count(&basics.results_topic)?
             .unwrap_or(partitions))
     }
 }

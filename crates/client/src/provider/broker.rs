@@ -37,21 +37,21 @@ impl Broker {
     /// Finds the broker that the settings name, or starts one; creates the topics. `None` if it
     /// was interrupted.
     pub(super) fn reach(settings: &DataProvider, interrupt: &Interrupt) -> Result<Option<Self>> {
-        let common = &settings.common;
+        let basics = &settings.basics;
         let mut connection = Connection {
-            brokers: common.brokers().to_owned(),
+            brokers: basics.brokers().to_owned(),
             client_id: "data_provider".to_owned(),
-            properties: common.properties.clone(),
+            properties: basics.properties.clone(),
         };
         connection.check()?;
-        let own = match &common.brokers {
+        let own = match &basics.brokers {
             Some(_) => None,
             None => Some(start(&settings.listen)?),
         };
         if let Some(own) = &own {
             connection.brokers = own.bootstrap();
         }
-        if !await_broker(&connection, common.broker_timeout.get(), interrupt)? {
+        if !await_broker(&connection, basics.broker_timeout.get(), interrupt)? {
             return Ok(None);
         }
         let specs = topics::specs(settings);

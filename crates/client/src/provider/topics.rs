@@ -10,7 +10,7 @@ const LARGEST_DEAD_LETTER: u64 = LARGEST_MODEL + 1024 * 1024;
 
 /// The four topics, as their table in the documentation has them.
 pub(super) fn specs(settings: &DataProvider) -> Vec<TopicSpec> {
-    let common = &settings.common;
+    let basics = &settings.basics;
     let partitions = usize::try_from(settings.partitions).unwrap_or(usize::MAX);
     let topic = |name: &str, partitions: usize, config: &[(&str, String)]| TopicSpec {
         name: name.to_owned(),
@@ -21,9 +21,9 @@ pub(super) fn specs(settings: &DataProvider) -> Vec<TopicSpec> {
             .collect(),
     };
     vec![
-        topic(&common.data_topic, partitions, &[]),
+        topic(&basics.data_topic, partitions, &[]),
         topic(
-            &common.models_topic,
+            &basics.models_topic,
             1,
             &[
                 ("cleanup.policy", "delete".to_owned()),
@@ -32,9 +32,9 @@ pub(super) fn specs(settings: &DataProvider) -> Vec<TopicSpec> {
                 ("max.message.bytes", LARGEST_MODEL.to_string()),
             ],
         ),
-        topic(&common.results_topic, partitions, &[]),
+        topic(&basics.results_topic, partitions, &[]),
         topic(
-            &common.dead_letter_topic,
+            &basics.dead_letter_topic,
             1,
             &[("max.message.bytes", LARGEST_DEAD_LETTER.to_string())],
         ),

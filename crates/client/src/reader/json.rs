@@ -13,12 +13,12 @@ use crate::wine;
 /// Where the message is, and what it holds: `value`, or `error` if it does not decode. Names are
 /// those of the .proto files; of a model, its size takes the place of its bytes.
 pub(super) fn line(item: &Item, settings: &DataReader) -> Value {
-    let common = &settings.common;
+    let basics = &settings.basics;
     let (kind, topic) = match item.shown {
-        Shown::Records => ("record", &common.data_topic),
-        Shown::Models => ("model", &common.models_topic),
-        Shown::Results => ("result", &common.results_topic),
-        Shown::DeadLetters => ("dead-letter", &common.dead_letter_topic),
+        Shown::Records => ("record", &basics.data_topic),
+        Shown::Models => ("model", &basics.models_topic),
+        Shown::Results => ("result", &basics.results_topic),
+        Shown::DeadLetters => ("dead-letter", &basics.dead_letter_topic),
     };
     let message = &item.message;
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -13,7 +13,7 @@ pub const DEFAULT_BROKERS: &str = "127.0.0.1:9092";
 /// What every program that talks to Kafka needs to know.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Common {
+pub struct Basics {
     /// Kafka brokers, HOST:PORT[,HOST:PORT...]; the environment's KAFKA_BROKERS counts too
     #[arg(long, env = "MODEL_SERVING_BROKERS", value_name = "HOST:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,7 +87,7 @@ pub struct Common {
     pub dump_config: bool,
 }
 
-impl Common {
+impl Basics {
     /// The brokers, the default if nothing names them.
     #[must_use]
     pub fn brokers(&self) -> &str {

@@ -1,0 +1,33 @@
+use std::sync::Arc;
+
+use actix::Message;
+use serving::{ModelState, Pending, ServedModel};
+
+/// A new model for its data type.
+pub(crate) struct Stage(pub(crate) Arc<ServedModel>);
+
+impl Message for Stage {
+    type Result = ();
+}
+
+/// Records to score: of any data type for the manager, of its own for a server. The answer comes
+/// when their outcomes are on their way.
+pub(crate) struct Score(pub(crate) Vec<Pending>);
+
+impl Message for Score {
+    type Result = ();
+}
+
+/// Asks the manager which models serve, and how they do.
+pub(crate) struct GetStates;
+
+impl Message for GetStates {
+    type Result = Vec<ModelState>;
+}
+
+/// Asks a server which model it has, and how it does.
+pub(crate) struct GetState;
+
+impl Message for GetState {
+    type Result = Option<ModelState>;
+}
