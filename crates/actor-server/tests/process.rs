@@ -22,7 +22,15 @@ struct Program {
 impl Program {
     fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_actor-server"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_actor-server"));
+        // What the one who tests has set for himself.
+        for (name, _) in std::env::vars_os() {
+            let ours = name.to_string_lossy().starts_with("MODEL_SERVING_");
+            if ours || name == "KAFKA_BROKERS" || name == "RUST_LOG" {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
             .args(arguments)
             .envs(environment.iter().copied())
             .current_dir(directory.path())

@@ -1,7 +1,7 @@
 //! How fast messages of 112 bytes flow through a sink, a source, and a source into a sink, and how
 //! long one takes at a thousand a second: `cargo bench -p kafka`.
 //!
-//! Against the embedded broker, or the one that `KAFKA_BROKERS` names. `RECORDS` sets how many
+//! Against the embedded broker, or the one that `SUITE_BROKERS` names. `RECORDS` sets how many
 //! messages flow (1,000,000), `KAFKA_X` further properties (`linger.ms=5;batch.size=...`).
 
 use std::process::ExitCode;
@@ -53,7 +53,7 @@ fn run() -> std::result::Result<(), Box<dyn std::error::Error>> {
         .ok()
         .map_or(Ok(1_000_000), |text| text.parse())?;
     let mut broker = None;
-    let brokers = match std::env::var("KAFKA_BROKERS") {
+    let brokers = match std::env::var("SUITE_BROKERS") {
         Ok(brokers) => brokers,
         Err(_) => {
             let options = Options {

@@ -28,7 +28,7 @@ pub(crate) fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) 
 /// A connection to the broker that the tests share.
 pub(crate) fn connection() -> Connection {
     static BROKER: OnceLock<Broker> = OnceLock::new();
-    let brokers = std::env::var("KAFKA_BROKERS").unwrap_or_else(|_| {
+    let brokers = std::env::var("SUITE_BROKERS").unwrap_or_else(|_| {
         BROKER
             .get_or_init(|| start("127.0.0.1:0").unwrap())
             .bootstrap()

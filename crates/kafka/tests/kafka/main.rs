@@ -1,5 +1,5 @@
 //! Sources, readers, sinks and administration against a real broker: the embedded one, or the one
-//! that `KAFKA_BROKERS` names for those tests that do not restart it.
+//! that `SUITE_BROKERS` names for those tests that do not restart it.
 
 #[cfg(test)]
 mod cluster;
