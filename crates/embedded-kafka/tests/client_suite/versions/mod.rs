@@ -89,7 +89,7 @@ fn every_advertised_version_is_served() {
             used(&mut world, version);
         }
     }
-    if std::env::var_os("EMBEDDED_KAFKA_SUITE_BROKERS").is_none() {
+    if std::env::var_os("SUITE_BROKERS").is_none() {
         for (api, (_, max)) in advertised {
             let known = USES.iter().find(|(known, ..)| *known as i16 == api);
             let tested = known.map(|(_, last, _)| *last);
