@@ -1,6 +1,7 @@
 //! Functions of one number that the runtime's own kernels do not compute faithfully: those clamp
 //! their argument, so that NaN becomes a number, and `Sigmoid` never goes below 4.5e-7.
 
+use crate::exponential::{exp, exp_m1, ln_1p};
 use tract_onnx::tract_hir::internal::{
     Datum, DatumType, ElementWiseIntoHir, ElementWiseMiniOp, InferenceOp, Tensor as Value,
     TractResult, bail,
@@ -46,17 +47,18 @@ impl Function {
             }
             Function::Relu => each(values, |x| if x < 0.0 { 0.0 } else { x }),
             Function::Relu6 => each(values, |x| x.clamp(0.0, 6.0)),
-            Function::Sigmoid => each(values, |x| 1.0 / (1.0 + (-x).exp())),
-            Function::Softplus => {
-                each(values, |x| {
-                    if x < 0.0 {
-                        x.exp().ln_1p()
-                    } else {
-                        x + (-x).exp().ln_1p()
-                    }
-                });
-            }
-            Function::Tanh => each(values, f32::tanh),
+            Function::Sigmoid => each(values, |x| {
+                let e = exp(-x.abs());
+                (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
+            }),
+            Function::Softplus => each(values, |x| {
+                let above = if x < 0.0 { 0.0 } else { x };
+                above + ln_1p(exp(-x.abs()))
+            }),
+            Function::Tanh => each(values, |x| {
+                let e = exp_m1(-2.0 * x.abs());
+                (-e / (2.0 + e)).copysign(x)
+            }),
         }
         Ok(())
     }
@@ -118,7 +120,7 @@ fn erf(x: f32) -> f32 {
         0.254_829_592,
     ];
     let polynomial = factors.iter().fold(0.0, |sum, factor| (sum + factor) * t);
-    let value = 1.0 - polynomial * (-size * size).exp();
+    let value = 1.0 - polynomial * f64::from(exp((-size * size) as f32));
     (value as f32).copysign(x)
 }
 
@@ -157,6 +159,30 @@ mod tests {
         assert_eq!(at(Function::Softplus, -200.0), 0.0);
         assert_eq!(at(Function::Erf, -20.0), -1.0);
         assert_eq!(at(Function::Erfc, 20.0), 0.0);
+    }
+
+    /// Against the standard library's functions of 64-bit numbers.
+    #[test]
+    fn functions_are_right_to_32_bits() {
+        let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
+        let exact: [(Function, &dyn Fn(f64) -> f64); 3] = [
+            (Function::Sigmoid, &|x| 1.0 / (1.0 + (-x).exp())),
+            (Function::Softplus, &softplus),
+            (Function::Tanh, &f64::tanh),
+        ];
+        for (function, exact) in exact {
+            for sign in [1.0, -1.0] {
+                for bits in (0..90f32.to_bits()).step_by(9_973) {
+                    let x = sign * f32::from_bits(bits);
+                    let (found, expected) = (f64::from(at(function, x)), exact(f64::from(x)));
+                    let bound = 4e-7 * expected.abs() + f64::from(f32::MIN_POSITIVE) * 2.0;
+                    assert!(
+                        (found - expected).abs() <= bound,
+                        "{function:?} of {x}: {found}, {expected}"
+                    );
+                }
+            }
+        }
     }
 
     /// Values of Abramowitz and Stegun, table 7.1.

@@ -29,6 +29,7 @@
 
 mod bounded;
 mod error;
+mod exponential;
 mod extremes;
 mod functions;
 mod graph;
