@@ -38,7 +38,8 @@ impl Function {
         ElementWiseOp(Box::new(self), None).into_hir()
     }
 
-    fn single(self, values: &mut [f32]) -> TractResult<()> {
+    /// Applies it to each of some 32-bit numbers.
+    pub(crate) fn single(self, values: &mut [f32]) -> TractResult<()> {
         match self {
             Function::Erf => each(values, erf),
             Function::Erfc => each(values, |x| 1.0 - erf(x)),

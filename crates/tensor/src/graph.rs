@@ -386,6 +386,7 @@ fn check_representable(values: &[f64], port: &Port) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::{Graph, Scratch};
+    use crate::Options;
 
     #[test]
     fn graphs_are_shared_and_scratches_sent_between_threads() {
@@ -393,5 +394,25 @@ mod tests {
         fn sent<T: Send>() {}
         shared::<Graph>();
         sent::<Scratch>();
+    }
+
+    /// What makes small networks fast: it would be lost without a trace if the runtime's graphs
+    /// came to look different.
+    #[test]
+    fn layers_of_the_wine_networks_are_one_operator_each() {
+        let path = |name| {
+            let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/models/");
+            std::fs::read(format!("{models}{name}")).unwrap()
+        };
+        let options = Options::default();
+        for graph in [
+            Graph::from_graphdef(&path("winequality.pb"), &options).unwrap(),
+            Graph::from_onnx(&path("winequality.onnx"), &options).unwrap(),
+        ] {
+            let nodes = graph.runnable.model().nodes();
+            let count = |name: &str| nodes.iter().filter(|node| node.op().name() == name).count();
+            assert_eq!((count("Dense"), count("OptMatMul")), (3, 0));
+            assert_eq!((count("Relu"), count("Sigmoid")), (0, 0));
+        }
     }
 }

@@ -28,6 +28,7 @@
 //! ```
 
 mod bounded;
+mod dense;
 mod error;
 mod exponential;
 mod extremes;

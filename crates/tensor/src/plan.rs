@@ -1,6 +1,7 @@
 //! What all formats share: from a graph with named inputs and outputs to an optimized plan.
 
 use crate::bounded::bound;
+use crate::dense::fuse;
 use crate::shield::shield;
 use crate::tensor::Port;
 use crate::values::element;
@@ -85,7 +86,9 @@ impl Draft {
                     .datum_type,
             );
         }
-        let model = model.into_optimized().map_err(|cause| load(&cause))?;
+        let mut model = model.into_decluttered().map_err(|cause| load(&cause))?;
+        fuse(&mut model).map_err(|cause| load(&cause))?;
+        model.optimize().map_err(|cause| load(&cause))?;
         let runnable = TypedSimplePlan::new(model).map_err(|cause| load(&cause))?;
         Ok(Plan {
             runnable,

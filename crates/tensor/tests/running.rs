@@ -268,3 +268,45 @@ fn batches_that_disagree_fail_and_leave_the_scratch_usable() {
         [floats(&[2], &[4.0, 6.0])]
     );
 }
+
+#[test]
+fn a_value_inside_a_layer_can_be_asked_for() {
+    let weights = TensorProto {
+        dtype: DataType::Float as i32,
+        tensor_shape: Some(TensorShapeProto {
+            dim: vec![Dim { size: 1 }, Dim { size: 2 }],
+            unknown_rank: false,
+        }),
+        float_val: vec![1.0, -1.0],
+        ..TensorProto::default()
+    };
+    let weights = node()
+        .name("w")
+        .op("Const")
+        .attr("dtype", DataType::Float)
+        .attr("value", weights);
+    let relu = node()
+        .name("r")
+        .op("Relu")
+        .input("p")
+        .attr("T", DataType::Float);
+    let nodes = vec![
+        placeholder("x", DataType::Float, Some(&[-1, 1])),
+        weights,
+        two("p", "MatMul", "x", "w"),
+        relu,
+    ];
+    let options = Options {
+        outputs: vec!["r".to_owned(), "p".to_owned()],
+        ..Options::default()
+    };
+    let graph = load(nodes, &options).unwrap();
+    let outputs = graph
+        .run(&[floats(&[2, 1], &[3.0, -4.0])], &mut graph.scratch())
+        .unwrap();
+    let (rectified, product) = ([3.0, 0.0, 0.0, 4.0], [3.0, -3.0, -4.0, 4.0]);
+    assert_eq!(
+        outputs,
+        [floats(&[2, 2], &rectified), floats(&[2, 2], &product)]
+    );
+}
