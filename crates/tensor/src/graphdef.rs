@@ -74,7 +74,8 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
     }
     let outputs = wiring.outputs(&options.outputs)?;
     let part = wiring.part(&outputs, &options.inputs)?;
-    check_size(part.nodes.len())?;
+    let inputs = part.nodes.iter().map(|id| wiring.sources(*id).len());
+    check_size(part.nodes.len(), inputs.sum())?;
     Importer::new(&wiring, &part)?.draft(&outputs)
 }
 

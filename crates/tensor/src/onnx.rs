@@ -12,7 +12,7 @@ use prost::Message;
 use std::collections::{BTreeSet, HashSet};
 use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::type_proto::Value;
-use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use values::Values;
 
 /// The messages of a file.
@@ -97,7 +97,8 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
     let outputs = values.outputs(&options.outputs)?;
     let needed = values.needed(&outputs);
     let inputs = values.inputs(&needed, &options.inputs)?;
-    check_size(needed.len())?;
+    let makers = graph.node.iter().filter(|node| is_needed(node, &needed));
+    check_size(needed.len(), makers.map(|node| node.input.len()).sum())?;
     let part = part(&graph, &values, &needed, &inputs, &outputs)?;
     let file = ModelProto {
         graph: Some(part),
@@ -114,6 +115,11 @@ fn malformed(reason: String) -> Error {
     }
 }
 
+fn is_needed(node: &NodeProto, needed: &HashSet<&str>) -> bool {
+    let mut outputs = node.output.iter();
+    outputs.any(|output| needed.contains(output.as_str()))
+}
+
 /// The part of a graph that is run, as far as it is supported, in the operators of the runtime.
 fn part(
     graph: &GraphProto,
@@ -128,11 +134,7 @@ fn part(
     };
     let mut unsupported = BTreeSet::new();
     for node in &graph.node {
-        if !node
-            .output
-            .iter()
-            .any(|output| needed.contains(output.as_str()))
-        {
+        if !is_needed(node, needed) {
             continue;
         }
         if let Err(reason) = operators::check(node) {

@@ -464,6 +464,21 @@ fn too_many_nodes_are_refused() {
     ));
 }
 
+/// Few nodes, but an addition for each of a node's inputs.
+#[test]
+fn too_many_inputs_of_nodes_are_refused() {
+    let mut sum = node().name("sum").op("AddN").attr("T", DataType::Float);
+    for _ in 0..30_000 {
+        sum = sum.input("x");
+    }
+    let nodes = vec![placeholder("x", &[-1, 1]), sum];
+    let error = graphdef(&bytes(nodes)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "too large: 30000 inputs of nodes, at most 3000 are accepted"
+    );
+}
+
 #[test]
 fn rows_that_do_not_fit_are_refused() {
     let graph = graphdef(&export("keras_relu.pb")).unwrap();
