@@ -23,7 +23,7 @@ fn graph(name: &str, load: fn(&[u8], &Options) -> Result<Graph, tensor::Error>) 
     load(&bytes, &Options::default()).expect("the model loads")
 }
 
-/// Rows like wines, no two alike.
+/// Rows of numbers up to 16, no two alike.
 fn rows(count: usize) -> Vec<f64> {
     let mut state = 7u32;
     let step = |_| {
@@ -61,7 +61,8 @@ fn load(bencher: Bencher<'_, '_>) {
     bencher.bench(|| graph("winequality.pb", Graph::from_graphdef));
 }
 
-/// The floor: loops over the weights, one row after the other, in memory that is there already.
+/// Loops over the weights, one row after the other, in memory that is there already, and the
+/// library's `exp`.
 #[divan::bench(args = BATCHES)]
 fn by_hand(bencher: Bencher<'_, '_>, count: usize) {
     let network = Network::new();
