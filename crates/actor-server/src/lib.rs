@@ -48,16 +48,16 @@ fn run(context: Context) -> anyhow::Result<()> {
         let manager = ModelServerManager::new(operators).start();
         queries.answer(Asked(manager.clone()));
         for model in initial {
-            manager.send(messages::Stage(model)).await?;
+            manager.send(messages::Stage(model)).await??;
         }
         // The answer to a batch is awaited before the next one is sent: a mailbox has no bound of
         // its own.
         loop {
             tokio::select! {
                 biased;
-                Some(model) = updates.recv() => manager.send(messages::Stage(model)).await?,
+                Some(model) = updates.recv() => manager.send(messages::Stage(model)).await??,
                 batch = batches.recv() => match batch {
-                    Some(batch) => manager.send(messages::Score(batch)).await?,
+                    Some(batch) => manager.send(messages::Score(batch)).await??,
                     None => return Ok::<_, anyhow::Error>(()),
                 },
             }

@@ -5,7 +5,7 @@ use actix::{Actor, Addr, Context, Handler, ResponseFuture};
 use serving::{ModelState, Operator, Operators, by_data_type};
 
 use crate::ModelServer;
-use crate::messages::{GetState, GetStates, Score, Stage};
+use crate::messages::{Delivered, GetState, GetStates, Score, Stage};
 
 /// The single entry: it keeps a [`ModelServer`] for each data type and hands every message to the
 /// one that it is for.
@@ -40,19 +40,16 @@ impl Actor for ModelServerManager {
 }
 
 impl Handler<Stage> for ModelServerManager {
-    type Result = ResponseFuture<()>;
+    type Result = ResponseFuture<Delivered>;
 
     fn handle(&mut self, Stage(model): Stage, _: &mut Self::Context) -> Self::Result {
         let staged = self.server(&model.descriptor.data_type).send(Stage(model));
-        Box::pin(async move {
-            // A server lives as long as its manager.
-            let _ = staged.await;
-        })
+        Box::pin(async move { staged.await? })
     }
 }
 
 impl Handler<Score> for ModelServerManager {
-    type Result = ResponseFuture<()>;
+    type Result = ResponseFuture<Delivered>;
 
     fn handle(&mut self, Score(records): Score, _: &mut Self::Context) -> Self::Result {
         let mut scored = Vec::new();
@@ -65,8 +62,9 @@ impl Handler<Score> for ModelServerManager {
         }
         Box::pin(async move {
             for answer in scored {
-                let _ = answer.await;
+                answer.await??;
             }
+            Ok(())
         })
     }
 }

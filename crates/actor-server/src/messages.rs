@@ -1,13 +1,17 @@
 use std::sync::Arc;
 
-use actix::Message;
+use actix::{MailboxError, Message};
 use serving::{ModelState, Pending, ServedModel};
+
+/// Whether the server that a message is for is still there. One that is not has panicked, which is
+/// not to go unnoticed.
+pub(crate) type Delivered = Result<(), MailboxError>;
 
 /// A new model for its data type.
 pub(crate) struct Stage(pub(crate) Arc<ServedModel>);
 
 impl Message for Stage {
-    type Result = ();
+    type Result = Delivered;
 }
 
 /// Records to score: of any data type for the manager, of its own for a server. The answer comes
@@ -15,7 +19,7 @@ impl Message for Stage {
 pub(crate) struct Score(pub(crate) Vec<Pending>);
 
 impl Message for Score {
-    type Result = ();
+    type Result = Delivered;
 }
 
 /// Asks the manager which models serve, and how they do.

@@ -1,7 +1,7 @@
 use actix::{Actor, Context, Handler};
 use serving::{ModelState, Operator};
 
-use crate::messages::{GetState, Score, Stage};
+use crate::messages::{Delivered, GetState, Score, Stage};
 
 /// Serves one data type: the current model, the next one and their statistics are its state.
 pub struct ModelServer {
@@ -19,18 +19,20 @@ impl Actor for ModelServer {
 }
 
 impl Handler<Stage> for ModelServer {
-    type Result = ();
+    type Result = Delivered;
 
-    fn handle(&mut self, Stage(model): Stage, _: &mut Self::Context) {
+    fn handle(&mut self, Stage(model): Stage, _: &mut Self::Context) -> Delivered {
         self.operator.stage(model);
+        Ok(())
     }
 }
 
 impl Handler<Score> for ModelServer {
-    type Result = ();
+    type Result = Delivered;
 
-    fn handle(&mut self, Score(records): Score, _: &mut Self::Context) {
+    fn handle(&mut self, Score(records): Score, _: &mut Self::Context) -> Delivered {
         self.operator.process(records);
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -112,6 +112,25 @@ impl Admin {
             ) => Ok(None),
             Some(source) => Err(failed(source)),
         }
+    }
+
+    /// Bytes of the largest batch of messages that a topic takes (`max.message.bytes`); `None` if
+    /// the broker does not say.
+    ///
+    /// # Errors
+    /// [`Error::Client`], if the broker does not answer.
+    pub fn message_limit(&self, topic: &str) -> Result<Option<usize>> {
+        let resources = [ResourceSpecifier::Topic(topic)];
+        let described = wait(self.client.describe_configs(&resources, &options()));
+        let described = described.map_err(|source| Error::Client {
+            action: "ask for the settings of a topic",
+            source,
+        })?;
+        let resource = described.into_iter().find_map(std::result::Result::ok);
+        let limit = resource
+            .as_ref()
+            .and_then(|resource| resource.get("max.message.bytes"));
+        Ok(limit.and_then(|entry| entry.value.as_ref()?.parse().ok()))
     }
 
     /// The names of the topics, ascending, without the broker's own.

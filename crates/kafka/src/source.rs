@@ -22,6 +22,10 @@ use crate::{Batch, Error, Position, Result};
 /// Bytes after which a batch is full, whatever its number of messages.
 const BATCH_BYTES: usize = 32 * 1024 * 1024;
 
+/// How often a topic is looked up while nothing is assigned, and how long that may take.
+const LOOK_UP: Duration = Duration::from_secs(1);
+const LOOK_UP_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Hears which partitions come and go.
 ///
 /// The methods are called on the thread that polls the source, inside [`Source::poll`] or
@@ -53,6 +57,17 @@ pub struct Committer<'a> {
 /// earliest message.
 pub struct Source {
     consumer: BaseConsumer<Membership>,
+    /// When the topic was last looked up because the assignment is empty.
+    looked_up: Instant,
+    /// Whether the group was joined again because the assignment is empty.
+    joined_again: bool,
+}
+
+/// What is to be done with a message.
+enum Verdict {
+    HandOut,
+    Drop,
+    StartOver,
 }
 
 /// What librdkafka's callbacks share with the source.
@@ -65,6 +80,10 @@ struct Membership {
     paused: AtomicBool,
     /// Partitions that were revoked while a batch was being filled.
     withdrawn: Mutex<Vec<i32>>,
+    /// The last assignment left nothing.
+    empty: AtomicBool,
+    /// The log has started over: nothing is handed out before the next assignment.
+    started_over: AtomicBool,
 }
 
 impl Source {
@@ -91,18 +110,75 @@ impl Source {
             held: Mutex::default(),
             paused: AtomicBool::new(false),
             withdrawn: Mutex::default(),
+            empty: AtomicBool::new(false),
+            started_over: AtomicBool::new(false),
         };
         let consumer: BaseConsumer<Membership> = connection
             .consumer(group, &settings)?
             .create_with_context(membership)
             .map_err(refused)?;
-        consumer
+        let source = Self {
+            consumer,
+            looked_up: Instant::now(),
+            joined_again: false,
+        };
+        source.subscribe()?;
+        Ok(source)
+    }
+
+    fn subscribe(&self) -> Result<()> {
+        let topic = self.consumer.context().topic.as_str();
+        self.consumer
             .subscribe(&[topic])
             .map_err(|source| Error::Client {
                 action: "subscribe to a topic",
                 source,
-            })?;
-        Ok(Self { consumer })
+            })
+    }
+
+    /// Leaves the group and joins it again, for an assignment that knows what is there now.
+    fn join_again(&self) -> Result<()> {
+        self.consumer.unsubscribe();
+        self.subscribe()
+    }
+
+    /// librdkafka joins again when it sees the number of partitions change from one look to the
+    /// next. A topic that was missing when the group shared its partitions, and is back at the next
+    /// look with as many as before, has not changed in its eyes: the assignment would stay empty
+    /// for ever. So while it is empty the topic is looked up, and once it is there the group is
+    /// joined again. With more members than partitions that is once in vain.
+    fn look_after_an_empty_assignment(&mut self) -> Result<()> {
+        let membership = self.consumer.context();
+        if !membership.empty.load(Ordering::Relaxed) {
+            self.joined_again = false;
+            return Ok(());
+        }
+        if self.looked_up.elapsed() < LOOK_UP {
+            return Ok(());
+        }
+        self.looked_up = Instant::now();
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(&membership.topic), LOOK_UP_PATIENCE);
+        // A broker that is away is looked for by librdkafka.
+        let Ok(metadata) = metadata else {
+            return Ok(());
+        };
+        let topic = metadata
+            .topics()
+            .iter()
+            .find(|t| t.name() == membership.topic);
+        if topic.is_none_or(|topic| topic.error().is_some() || topic.partitions().is_empty()) {
+            self.joined_again = false;
+        } else if !self.joined_again {
+            self.joined_again = true;
+            tracing::info!(
+                topic = membership.topic,
+                "no partitions yet; joining the group again"
+            );
+            return self.join_again();
+        }
+        Ok(())
     }
 
     /// Clears `batch`, waits up to `timeout` for a first message, and takes what else is already
@@ -117,6 +193,7 @@ impl Source {
     /// is logged and waited for.
     pub fn poll(&mut self, batch: &mut Batch, max: usize, timeout: Duration) -> Result<()> {
         batch.clear();
+        self.look_after_an_empty_assignment()?;
         let deadline = Instant::now() + timeout;
         while batch.len() < max && batch.bytes() < BATCH_BYTES {
             let wait = if batch.is_empty() {
@@ -127,7 +204,11 @@ impl Source {
             let polled = self.consumer.poll(wait);
             self.withdraw(batch);
             match polled {
-                Some(Ok(message)) => self.take(batch, &message),
+                Some(Ok(message)) => match self.consumer.context().judge(&message) {
+                    Verdict::HandOut => take(batch, &message),
+                    Verdict::Drop => {}
+                    Verdict::StartOver => self.start_over(batch, &message)?,
+                },
                 Some(Err(error)) => self.consumer.context().tolerate(error)?,
                 None if batch.is_empty() && Instant::now() < deadline => {}
                 None => break,
@@ -144,21 +225,23 @@ impl Source {
         }
     }
 
-    fn take(&self, batch: &mut Batch, message: &BorrowedMessage<'_>) {
-        let (partition, offset) = (message.partition(), message.offset());
-        self.consumer
-            .context()
-            .handed_out(&self.consumer, partition, offset);
-        self.withdraw(batch);
-        batch.push(&Incoming {
-            position: Position { partition, offset },
-            timestamp_ms: message.timestamp().to_millis(),
-            key: message.key(),
-            payload: message.payload(),
-        });
-        for (name, value) in NativeHeaders::of(message) {
-            batch.push_header(&name, value);
-        }
+    /// The broker has come back with another log. It knows no group either, and would take the
+    /// partitions away as soon as it is asked; what is read before that would be read again. So
+    /// nothing is handed out of the new log until the group has been joined again.
+    fn start_over(&self, batch: &mut Batch, message: &BorrowedMessage<'_>) -> Result<()> {
+        let membership = self.consumer.context();
+        membership.started_over.store(true, Ordering::Relaxed);
+        let partition = message.partition();
+        membership
+            .journal
+            .warn("the log of a partition has started over");
+        tracing::debug!(partition, offset = message.offset(), "an offset came again");
+        let held: Vec<i32> = std::mem::take(&mut *membership.held())
+            .into_keys()
+            .collect();
+        membership.assignment.revoked(&held, true, self.committer());
+        batch.clear();
+        self.join_again()
     }
 
     /// Commits `positions` (the first offset of each partition that is *not* finished) without
@@ -338,19 +421,19 @@ impl Membership {
             .is_some_and(|end| end.is_some_and(|end| (0..=end).contains(&position.offset)))
     }
 
-    /// Notes that a message is handed out. An offset that comes again says that the log has been
-    /// replaced by another one: what was read of the old one is void.
-    fn handed_out(&self, consumer: &BaseConsumer<Self>, partition: i32, offset: i64) {
-        let next = Some(offset.saturating_add(1));
-        let end = self.held().insert(partition, next).flatten();
-        if end.is_some_and(|end| offset < end) {
-            self.held().insert(partition, None);
-            self.journal.warn("the log of a partition has started over");
-            self.assignment
-                .revoked(&[partition], true, Committer { consumer });
-            self.withdrawn().push(partition);
-            self.held().insert(partition, next);
-            self.assignment.assigned(&[partition]);
+    /// What is to be done with a message. An offset that comes again says that the log has been
+    /// replaced by another one: what was read of the old one is void, and so is the assignment.
+    fn judge(&self, message: &BorrowedMessage<'_>) -> Verdict {
+        if self.started_over.load(Ordering::Relaxed) {
+            return Verdict::Drop;
+        }
+        match self.held().get_mut(&message.partition()) {
+            Some(end) if end.is_some_and(|end| message.offset() < end) => Verdict::StartOver,
+            Some(end) => {
+                *end = Some(message.offset().saturating_add(1));
+                Verdict::HandOut
+            }
+            None => Verdict::Drop,
         }
     }
 
@@ -406,8 +489,13 @@ impl ConsumerContext for Membership {
             Rebalance::Assign(list) => {
                 let partitions = numbers(list);
                 tracing::info!(topic = self.topic, ?partitions, "partitions assigned");
-                self.held()
-                    .extend(partitions.iter().map(|partition| (*partition, None)));
+                self.started_over.store(false, Ordering::Relaxed);
+                let nothing = {
+                    let mut held = self.held();
+                    held.extend(partitions.iter().map(|partition| (*partition, None)));
+                    held.is_empty()
+                };
+                self.empty.store(nothing, Ordering::Relaxed);
                 if self.paused.load(Ordering::Relaxed)
                     && let Err(error) = consumer.pause(list)
                 {
@@ -442,4 +530,18 @@ fn numbers(list: &TopicPartitionList) -> Vec<i32> {
         .collect();
     numbers.sort_unstable();
     numbers
+}
+
+/// Copies a message into a batch.
+fn take(batch: &mut Batch, message: &BorrowedMessage<'_>) {
+    let (partition, offset) = (message.partition(), message.offset());
+    batch.push(&Incoming {
+        position: Position { partition, offset },
+        timestamp_ms: message.timestamp().to_millis(),
+        key: message.key(),
+        payload: message.payload(),
+    });
+    for (name, value) in NativeHeaders::of(message) {
+        batch.push_header(&name, value);
+    }
 }

@@ -8,6 +8,9 @@ use protobufs::ModelDescriptor;
 use protobufs::model_descriptor::{MessageContent, ModelType};
 use sha2::{Digest as _, Sha256};
 
+/// Bytes of a descriptor's name, version, description and data type together.
+const LONGEST_NAMES: usize = 16 * 1024;
+
 /// The SHA-256 of a model's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest(pub [u8; 32]);
@@ -89,6 +92,19 @@ pub enum Refusal {
     /// There is no model in the message.
     #[error("the descriptor of model `{0}` has no content")]
     NoContent(String),
+    /// The names are longer than names are; every result would carry them.
+    #[error(
+        "name, version, description and data type have {length} bytes, at most {limit} are accepted"
+    )]
+    LongNames {
+        /// Their length in bytes.
+        length: usize,
+        /// What is accepted.
+        limit: usize,
+    },
+    /// The code that loads the model panicked: a defect, of which the stream sees a refusal.
+    #[error("loading the model panicked")]
+    Panicked,
     /// The model is elsewhere.
     #[error(
         "models by location are not supported yet (`{0}`): publish the model's bytes in `data`"
@@ -147,6 +163,19 @@ impl Descriptor {
         // GET /state/instances is about instances.
         if message.data_type == "instances" {
             return Err(Refusal::ReservedDataType(message.data_type));
+        }
+        let names = [
+            &message.name,
+            &message.version,
+            &message.description,
+            &message.data_type,
+        ];
+        let length = names.iter().map(|name| name.len()).sum();
+        if length > LONGEST_NAMES {
+            return Err(Refusal::LongNames {
+                length,
+                limit: LONGEST_NAMES,
+            });
         }
         let model_type = ModelType::try_from(message.modeltype).map_err(|_| {
             let known = (0..).map_while(|number| ModelType::try_from(number).ok());

@@ -177,12 +177,17 @@ struct DataTypes {
 }
 
 impl DataTypes {
-    /// Data types come from outside: past this many, forget and start again.
+    /// Data types come from outside: past this many, forget and start again; and what is longer
+    /// than a name is not kept at all.
     const LIMIT: usize = 10_000;
+    const LONGEST: usize = 256;
 
     fn intern(&mut self, name: &str) -> Arc<str> {
         if let Some(last) = self.last.as_ref().filter(|last| &***last == name) {
             return Arc::clone(last);
+        }
+        if name.len() > Self::LONGEST {
+            return name.into();
         }
         let found = self.known.get(name).cloned().unwrap_or_else(|| {
             if self.known.len() >= Self::LIMIT {

@@ -37,6 +37,9 @@ pub enum ScoreError {
         /// Why.
         why: &'static str,
     },
+    /// The code that evaluates the model panicked: a defect, of which the stream sees a failure.
+    #[error("the evaluation of the model panicked")]
+    Panicked,
     /// The graph's output has no part for the record.
     #[error("the graph's output `{output}` has no row for each {schema} record")]
     Output {

@@ -1,7 +1,6 @@
 use std::io::Write as _;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use configuration::Server;
 use kafka::{Acknowledge, Connection, Outgoing, Position, SendError, Sink};
@@ -12,11 +11,17 @@ use protobufs::{ElementType, ServingResult, Tensor};
 use crate::counters::Counters;
 use crate::dead_letter::{ascii, chain};
 use crate::throttle::Throttle;
+use crate::topics::Topics;
 use crate::tracker::{Ticket, Tracker};
 use crate::{DeadLetterKind, Error, Outcome, Pending, ServedModel};
 
 /// How often at most a dead letter is logged, and a score is printed.
 const LINES_PER_SECOND: u32 = 10;
+/// After how long a full queue makes us look whether the topics are there.
+const LOOK_UP: Duration = Duration::from_secs(5);
+/// How often a partition is tried that the producer does not know: it learns of a topic that has
+/// been made anew within some seconds.
+const TRIES: u32 = 50;
 /// How long one wait for a full queue takes, before it is looked at again.
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -35,7 +40,7 @@ struct Shared {
     failure: Arc<OnceLock<String>>,
     strategy: &'static str,
     settings: Arc<Server>,
-    results_partitions: AtomicU32,
+    topics: Topics,
     lines: Throttle,
     warnings: Throttle,
 }
@@ -73,6 +78,7 @@ impl Delivery {
         connection: &Connection,
         strategy: &'static str,
         settings: Arc<Server>,
+        topics: Topics,
         tracker: Arc<Tracker>,
         counters: Arc<Counters>,
     ) -> Result<Self, Error> {
@@ -89,7 +95,7 @@ impl Delivery {
             failure,
             strategy,
             settings,
-            results_partitions: AtomicU32::new(0),
+            topics,
             lines: Throttle::new(LINES_PER_SECOND),
             warnings: Throttle::new(LINES_PER_SECOND),
         };
@@ -181,9 +187,15 @@ impl Delivery {
             headers: &headers,
             timestamp_ms: None,
         };
-        let Err(error) = shared.send(&outgoing, stray.ticket) else {
-            return;
+        let limit = shared.topics.dead_letters_limit();
+        let fits = outgoing.size() <= limit;
+        let sent = if fits {
+            shared.send(&outgoing, None, stray.ticket)
+        } else {
+            let size = outgoing.size();
+            Err(SendError::TooLarge { size, limit })
         };
+        let Err(error) = sent else { return };
         // The position identifies the message: better a letter without it than none.
         tracing::error!(
             topic,
@@ -213,7 +225,7 @@ impl Delivery {
             headers: &bare,
             ..outgoing
         };
-        if let Err(error) = shared.send(&outgoing, stray.ticket) {
+        if let Err(error) = shared.send(&outgoing, None, stray.ticket) {
             let _ = shared.failure.set(chain(&error));
         }
     }
@@ -264,22 +276,25 @@ impl Delivery {
 
         let submitted = source.header("submitted-us");
         let headers = [("submitted-us", submitted)];
-        let partitions = shared.results_partitions.load(Ordering::Relaxed);
-        let partition = source
-            .position
-            .partition
-            .unsigned_abs()
-            .checked_rem(partitions);
         let outgoing = Outgoing {
             topic: &shared.settings.basics.results_topic,
-            partition: partition.and_then(|partition| i32::try_from(partition).ok()),
+            partition: None,
             key: source.key,
             payload: Some(&self.buffer),
             headers: if submitted.is_some() { &headers } else { &[] },
             timestamp_ms: None,
         };
+        let (size, limit) = (outgoing.size(), shared.topics.results_limit());
+        if size > limit {
+            let reason = format!(
+                "its result of {size} bytes is larger than the results topic takes ({limit} bytes)"
+            );
+            self.dead_letter(pending, DeadLetterKind::ScoreFailed, &reason);
+            return;
+        }
         shared.counters.scored(scoring_ns);
-        match shared.send(&outgoing, pending.ticket) {
+        let of_record = Some(source.position.partition);
+        match shared.send(&outgoing, of_record, pending.ticket) {
             Ok(()) => shared.print(
                 &pending.record.data_type,
                 &score.label,
@@ -307,12 +322,11 @@ impl Delivery {
         Ok(self.shared.sink.flush(timeout)?)
     }
 
-    /// The number of partitions of the results topic.
-    pub(crate) fn set_results_partitions(&self, partitions: usize) {
-        let partitions = u32::try_from(partitions).unwrap_or(u32::MAX);
-        self.shared
-            .results_partitions
-            .store(partitions, Ordering::Relaxed);
+    /// Looks up the topics that are written to, and creates them where they are missing.
+    pub(crate) fn look_up_topics(&self) {
+        if let Err(error) = self.shared.topics.look_up() {
+            tracing::warn!("the topics cannot be looked up: {}", chain(&error));
+        }
     }
 
     pub(crate) fn count_no_model(&self) {
@@ -345,14 +359,41 @@ impl Clone for Delivery {
 }
 
 impl Shared {
-    /// Sends, waiting while the queue is full. An error says that no try will succeed.
-    fn send(&self, outgoing: &Outgoing<'_>, ticket: Ticket) -> Result<(), SendError> {
+    /// Sends, waiting while the queue is full, or while the topic is not what it was when it was
+    /// looked up. An error says that no try will succeed.
+    fn send(
+        &self,
+        outgoing: &Outgoing<'_>,
+        of_record: Option<i32>,
+        ticket: Ticket,
+    ) -> Result<(), SendError> {
+        let mut looked_up = Instant::now();
+        let mut tries = 0;
         loop {
-            match self.sink.send(outgoing, ticket.to_bits()) {
-                Err(SendError::QueueFull) => {
-                    self.sink.poll(WAIT);
+            let partition = of_record.and_then(|record| self.topics.results_partition(record));
+            let outgoing = Outgoing {
+                partition,
+                ..*outgoing
+            };
+            let stale = match self.sink.send(&outgoing, ticket.to_bits()) {
+                Err(SendError::QueueFull) => false,
+                Err(SendError::Refused(kafka::Error::UnknownPartition { .. })) if tries < TRIES => {
+                    true
                 }
                 result => return result,
+            };
+            // Nobody else is left to ask what will not come.
+            if self.failure.get().is_some() {
+                return Ok(());
+            }
+            self.sink.poll(if stale { 10 * WAIT } else { WAIT });
+            if stale || looked_up.elapsed() >= LOOK_UP {
+                looked_up = Instant::now();
+                tries += u32::from(stale);
+                // The topic may be gone, and who reads the records may be waiting for us.
+                if let Err(error) = self.topics.look_up() {
+                    tracing::warn!("the topics cannot be looked up: {}", chain(&error));
+                }
             }
         }
     }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use serde_json::json;
 
 use crate::counters::Counters;
 use crate::readiness::Readiness;
+use crate::tracker::Tracker;
 use crate::{ModelState, Queries};
 
 /// How long a strategy may take to answer.
@@ -25,15 +27,21 @@ pub(crate) struct Api {
     pub(crate) counters: Arc<Counters>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) queries: Queries,
+    pub(crate) address: SocketAddr,
+    pub(crate) tracker: Arc<Tracker>,
 }
 
 /// The state queries, as a router: tests call it without a port.
 pub(crate) fn router(api: Api) -> Router {
     Router::new()
-        .route("/health/live", get(|| async { "live\n" }))
+        .route(
+            "/health/live",
+            get(|| async { Json(json!({ "status": "live" })) }),
+        )
         .route("/health/ready", get(ready))
         .route("/models", get(models))
         .route("/state", get(state))
+        .route("/state/instances", get(instances))
         .route("/state/{data_type}", get(model_state))
         .route("/metrics", get(metrics))
         .fallback(unknown)
@@ -71,6 +79,7 @@ async fn unknown() -> Response {
         "/health/ready",
         "/models",
         "/state",
+        "/state/instances",
         "/state/{dataType}",
         "/metrics",
     ];
@@ -80,7 +89,7 @@ async fn unknown() -> Response {
 
 async fn ready(State(api): State<Arc<Api>>) -> Response {
     match api.readiness.missing() {
-        None => "ready\n".into_response(),
+        None => Json(json!({ "status": "ready" })).into_response(),
         Some(missing) => Refused(StatusCode::SERVICE_UNAVAILABLE, missing).into_response(),
     }
 }
@@ -108,6 +117,17 @@ async fn state(
         models,
     };
     Ok(Json(state).into_response())
+}
+
+/// The instances of the application, as far as this one knows them: itself.
+async fn instances(State(api): State<Arc<Api>>) -> Response {
+    let instance = json!({
+        "host": api.address.ip().to_string(),
+        "port": api.address.port(),
+        "partitions": api.tracker.partitions(),
+        "storeNames": [],
+    });
+    Json([instance]).into_response()
 }
 
 async fn model_state(

@@ -132,7 +132,11 @@ pub fn launch(strategy: &Strategy) -> ExitCode {
                 "error: {}",
                 crate::dead_letter::chain(&error)
             );
-            ExitCode::FAILURE
+            if error.is_usage() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -191,11 +195,13 @@ pub fn serve(
         client_id: format!("{}-server", strategy.name),
         properties: settings.basics.properties.clone(),
     };
+    connection.check()?;
     let listener = listen(settings.http.as_deref(), strategy.port)?;
     let address = listener.local_addr()?;
     let counters = Arc::new(Counters::new(strategy.name)?);
     let readiness = Arc::new(Readiness::new());
     let queries = Queries::default();
+    let tracker = Arc::new(Tracker::default());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("state-queries")
@@ -208,6 +214,8 @@ pub fn serve(
         counters: Arc::clone(&counters),
         readiness: Arc::clone(&readiness),
         queries: queries.clone(),
+        address,
+        tracker: Arc::clone(&tracker),
     };
     let listener = {
         let _context = runtime.enter();
@@ -224,15 +232,15 @@ pub fn serve(
         return Ok(());
     }
     let topics = Topics::new(Admin::open(&connection)?, Arc::clone(&settings));
-    let tracker = Arc::new(Tracker::default());
     let delivery = Delivery::open(
         &connection,
         strategy.name,
         Arc::clone(&settings),
+        topics,
         Arc::clone(&tracker),
         Arc::clone(&counters),
     )?;
-    delivery.set_results_partitions(topics.ensure()?);
+    delivery.look_up_topics();
 
     let mut models = Models::new(
         TopicReader::open(&connection, &settings.basics.models_topic)?,
@@ -248,10 +256,11 @@ pub fn serve(
     };
     readiness.models_are_read();
     let group = settings.group.as_deref().unwrap_or(strategy.name);
-    let partitions = Partitions::new(tracker, delivery.clone(), topics, readiness);
+    let partitions = Partitions::new(tracker, delivery.clone(), readiness);
     let records = Records::open(
         &connection,
         group,
+        settings.basics.data_topic.clone(),
         decoder,
         partitions,
         counters,
@@ -262,10 +271,9 @@ pub fn serve(
     let following = thread::Builder::new()
         .name("models".to_owned())
         .spawn(move || {
-            let outcome = models.follow(&sender);
             // Without new models there is no going on: whoever restarts us restores them.
-            stop.request();
-            outcome
+            let _stop = StopOnDrop(stop);
+            models.follow(&sender)
         })?;
     let operators = Operators {
         delivery: delivery.clone(),
@@ -286,11 +294,28 @@ pub fn serve(
     runtime.shutdown_timeout(Duration::from_millis(200));
     ran.map_err(|error| Error::Ended(format!("{error:#}")))?;
     followed??;
-    delivery.flush(Duration::from_secs(1))
+    // Closing the records has flushed. What is left are dead letters of models, or a broker that is
+    // away; both come again.
+    if let Err(error) = delivery.flush(Duration::from_millis(500)) {
+        tracing::warn!("not everything was delivered: {error}");
+    }
+    Ok(())
+}
+
+/// Asks for the end when it is dropped, by a panic too.
+struct StopOnDrop(Shutdown);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.request();
+    }
 }
 
 fn listen(http: Option<&str>, port: u16) -> Result<TcpListener, Error> {
     let address = http.map_or_else(|| format!("127.0.0.1:{port}"), str::to_owned);
+    if !address.contains(':') {
+        return Err(Error::HttpSyntax { address });
+    }
     let bound = TcpListener::bind(&address).and_then(|listener| {
         listener.set_nonblocking(true)?;
         Ok(listener)

@@ -70,8 +70,18 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// `--http` is no address.
+    #[error(
+        "`{address}` is no address for state queries: write ADDR:PORT, such as 127.0.0.1:5500 (--http)"
+    )]
+    HttpSyntax {
+        /// What it is.
+        address: String,
+    },
     /// A message can never be delivered; its record is not committed.
-    #[error("a result cannot be delivered, and its record is not committed: {0}")]
+    #[error(
+        "a result or a dead letter cannot be delivered, so its record is not committed and comes again: {0}"
+    )]
     Undelivered(String),
     /// A part of the server ended early.
     #[error("{0}")]
@@ -82,4 +92,17 @@ pub enum Error {
     /// Threads or sockets cannot be had.
     #[error("the operating system refuses")]
     System(#[from] std::io::Error),
+}
+
+impl Error {
+    /// Whether a setting is wrong, so that trying again is no use.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownSchema { .. }
+                | Self::HttpSyntax { .. }
+                | Self::Kafka(kafka::Error::Reserved { .. } | kafka::Error::Property { .. })
+        )
+    }
 }

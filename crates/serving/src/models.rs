@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,11 +21,9 @@ use crate::{DeadLetterKind, Error, ServedModel, Shutdown};
 const TICK: Duration = Duration::from_millis(100);
 /// How often a wait is reported.
 const REPORT: Duration = Duration::from_secs(5);
-/// At start, descriptors of a data type that are held before the newest is tried: what bounds the
-/// memory that a long models topic takes.
-const MOST_UNTRIED: usize = 4;
-/// At start, refused descriptors of a data type that are held in case that a newer one loads.
-const MOST_REFUSED: usize = 8;
+/// At start, bytes of descriptors that are held because it is not known yet which is the newest
+/// that loads. Past this the newest so far is tried, and what was refused until then is reported.
+const MOST_HELD: usize = 256 * 1024 * 1024;
 
 /// Reads the models topic and loads what it holds, off the scoring path and once per process.
 ///
@@ -53,8 +52,6 @@ struct Candidates {
     ready: Option<Arc<ServedModel>>,
     /// Newer than that, oldest first.
     untried: Vec<(OwnedMessage, ModelDescriptor)>,
-    /// Newer than `ready`, and refused.
-    refused: Vec<(OwnedMessage, Refusal)>,
 }
 
 impl Models {
@@ -93,6 +90,7 @@ impl Models {
     pub(crate) fn read_to_end(&mut self) -> Result<Option<Vec<Arc<ServedModel>>>, Error> {
         let mut by_type: BTreeMap<String, Candidates> = BTreeMap::new();
         let mut reported = Instant::now();
+        let mut held = 0;
         while !self.reader.caught_up() {
             if self.shutdown.is_requested() {
                 return Ok(None);
@@ -107,18 +105,19 @@ impl Models {
             let Some(descriptor) = self.loader.decode(&message) else {
                 continue;
             };
+            held += message.payload.as_ref().map_or(0, Bytes::len);
             let candidates = by_type.entry(descriptor.data_type.clone()).or_default();
             candidates.untried.push((message, descriptor));
-            if candidates.untried.len() >= MOST_UNTRIED {
-                candidates.settle(&self.loader);
+            if held > MOST_HELD {
+                held = 0;
+                by_type
+                    .values_mut()
+                    .for_each(|candidates| candidates.settle(&self.loader));
             }
         }
         let mut models = Vec::new();
         for mut candidates in by_type.into_values() {
             candidates.settle(&self.loader);
-            for (message, refusal) in &candidates.refused {
-                self.loader.refuse(message, refusal);
-            }
             models.extend(candidates.ready);
         }
         Ok(Some(models))
@@ -149,7 +148,8 @@ impl Models {
 }
 
 impl Candidates {
-    /// Tries the newest first, until one loads.
+    /// Tries the newest first, until one loads; what was refused on the way is reported in the
+    /// order of the topic. What is older is not tried.
     fn settle(&mut self, loader: &Loader) {
         let mut refused = Vec::new();
         while let Some((message, descriptor)) = self.untried.pop() {
@@ -157,16 +157,12 @@ impl Candidates {
                 Ok(model) => {
                     self.ready = Some(model);
                     self.untried.clear();
-                    // Older than what serves now: nobody needs to hear of them.
-                    self.refused.clear();
                 }
                 Err(refusal) => refused.push((message, refusal)),
             }
         }
-        self.refused.extend(refused.into_iter().rev());
-        let excess = self.refused.len().saturating_sub(MOST_REFUSED);
-        for (message, refusal) in self.refused.drain(..excess) {
-            loader.refuse(&message, &refusal);
+        for (message, refusal) in refused.iter().rev() {
+            loader.refuse(message, refusal);
         }
     }
 }
@@ -194,9 +190,10 @@ impl Loader {
     fn load(&self, message: ModelDescriptor, offset: i64) -> Result<Arc<ServedModel>, Refusal> {
         let descriptor = Descriptor::from_message(message, offset)?;
         let started = Instant::now();
-        let model = self
-            .registry
-            .create(&descriptor, &self.schema, self.detail)?;
+        let model = catch_unwind(AssertUnwindSafe(|| {
+            self.registry.create(&descriptor, &self.schema, self.detail)
+        }))
+        .unwrap_or(Err(Refusal::Panicked))?;
         self.counters.model_loaded();
         tracing::info!(
             model = &*descriptor.name,

@@ -6,6 +6,9 @@ use model::Record;
 
 use crate::{DeadLetterKind, Delivery, ModelState, Outcome, Pending, Scorer, ServedModel};
 
+/// Records that waited and are scored in one go at most.
+const BATCH: usize = 1_000;
+
 /// What scores the records of one data type: the scorer, the records that wait for its first
 /// model, and the way out for its outcomes.
 ///
@@ -34,8 +37,12 @@ impl Operator {
     /// once.
     pub fn stage(&mut self, model: Arc<ServedModel>) {
         self.scorer.stage(model);
+        let delivery = &self.delivery;
+        self.waiting.retain(|pending| delivery.is_ours(pending));
         let waiting: Vec<_> = self.waiting.drain(..).collect();
-        self.score(&waiting);
+        for batch in waiting.chunks(BATCH) {
+            self.score(batch);
+        }
     }
 
     /// Scores records of this data type, in order, with one model, and delivers the outcomes.

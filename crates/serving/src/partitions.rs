@@ -5,7 +5,6 @@ use kafka::{Assignment, Committer};
 
 use crate::Delivery;
 use crate::readiness::Readiness;
-use crate::topics::Topics;
 use crate::tracker::Tracker;
 
 /// How long a revoked partition may drain: less than the session timeout, and than what is left
@@ -17,7 +16,6 @@ const DRAIN: Duration = Duration::from_secs(3);
 pub(crate) struct Partitions {
     tracker: Arc<Tracker>,
     delivery: Delivery,
-    topics: Topics,
     readiness: Arc<Readiness>,
 }
 
@@ -25,13 +23,11 @@ impl Partitions {
     pub(crate) fn new(
         tracker: Arc<Tracker>,
         delivery: Delivery,
-        topics: Topics,
         readiness: Arc<Readiness>,
     ) -> Self {
         Self {
             tracker,
             delivery,
-            topics,
             readiness,
         }
     }
@@ -43,20 +39,13 @@ impl Partitions {
     pub(crate) fn delivery(&self) -> &Delivery {
         &self.delivery
     }
-
-    pub(crate) fn topics(&self) -> &Topics {
-        &self.topics
-    }
 }
 
 impl Assignment for Partitions {
     fn assigned(&self, partitions: &[i32]) {
         self.tracker.assign(partitions);
         // The broker may have come back without its topics, or with more partitions.
-        match self.topics.ensure() {
-            Ok(count) => self.delivery.set_results_partitions(count),
-            Err(error) => tracing::warn!("the results topic cannot be looked up: {error}"),
-        }
+        self.delivery.look_up_topics();
         self.readiness.is_assigned();
     }
 

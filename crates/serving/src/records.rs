@@ -13,6 +13,8 @@ use crate::{DeadLetterKind, Error, Shutdown, clock};
 
 /// Records that are read and not finished: past this many the source waits.
 const MOST_UNFINISHED: usize = 100_000;
+/// Bytes of messages whose records are not finished: past this many the source waits.
+const MOST_HELD: usize = 256 * 1024 * 1024;
 /// How often finished records are committed.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -52,12 +54,12 @@ impl Records {
     pub(crate) fn open(
         connection: &Connection,
         group: &str,
+        topic: String,
         decoder: Box<dyn Decoder>,
         partitions: Partitions,
         counters: Arc<Counters>,
         shutdown: Shutdown,
     ) -> Result<Self, Error> {
-        let topic = partitions.topics().data_topic().to_owned();
         let delivery = partitions.delivery().clone();
         let tracker = Arc::clone(partitions.tracker());
         let source = Source::open(connection, group, &topic, Arc::new(partitions))?;
@@ -179,7 +181,12 @@ impl Records {
         }
         self.committed = Instant::now();
         // A few batches wait for their turn; what a burst needed is given back.
-        self.batches.truncate(64);
+        let mut spare = 16;
+        self.batches.retain(|batch| {
+            let unused = Arc::strong_count(batch) == 1;
+            spare -= usize::from(unused && spare > 0);
+            !unused || spare > 0
+        });
         let positions = self.tracker.take_committable();
         if positions.is_empty() {
             Ok(())
@@ -191,9 +198,16 @@ impl Records {
     /// Stops the source while too much is under way, and starts it again.
     fn restrain(&mut self) -> Result<(), Error> {
         let unfinished = self.tracker.unfinished();
-        if unfinished >= MOST_UNFINISHED && !self.source.paused() {
+        let held = self
+            .batches
+            .iter()
+            .filter(|batch| Arc::strong_count(batch) > 1);
+        let held: usize = held.map(|batch| batch.bytes()).sum();
+        let much = unfinished >= MOST_UNFINISHED || held >= MOST_HELD;
+        let little = unfinished < MOST_UNFINISHED / 2 && held < MOST_HELD / 2;
+        if much && !self.source.paused() {
             self.source.pause()?;
-        } else if unfinished < MOST_UNFINISHED / 2 && self.source.paused() {
+        } else if little && self.source.paused() {
             self.source.resume()?;
         }
         Ok(())

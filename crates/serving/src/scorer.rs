@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -57,6 +58,22 @@ impl Current {
     }
 }
 
+impl Current {
+    /// Scores, and takes a panic of the model's code for what it is to the stream: scores that
+    /// failed. The evaluator may be left in any state then, so another one takes its place.
+    fn score(&mut self, records: &[&Record], results: &mut Vec<Result<Score, ScoreError>>) {
+        let evaluator = &mut self.evaluator;
+        let scored = catch_unwind(AssertUnwindSafe(|| {
+            evaluator.score_batch(records, &mut *results);
+        }));
+        if scored.is_err() || results.len() != records.len() {
+            self.evaluator = self.model.model.evaluator();
+            results.clear();
+            results.extend(records.iter().map(|_| Err(ScoreError::Panicked)));
+        }
+    }
+}
+
 /// What a scorer can say of itself.
 #[derive(Clone, Debug)]
 pub struct ScorerState {
@@ -100,7 +117,7 @@ impl Scorer {
             return;
         };
         let started = Instant::now();
-        current.evaluator.score_batch(records, &mut self.results);
+        current.score(records, &mut self.results);
         let took = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let scoring_ns = took / records.len() as u64;
         let scored_us = clock::now_us();

@@ -54,6 +54,11 @@ fn bad_models() -> Vec<(&'static str, Vec<u8>)> {
             refused,
             data(ModelType::Tensorflow, b"not a graph".to_vec()),
         ),
+        // A GraphDef that has versions and no node.
+        (
+            refused,
+            data(ModelType::Tensorflow, b"\x22\x02\x08\x1b".to_vec()),
+        ),
         (refused, data(ModelType::Onnx, b"\x08\x08".to_vec())),
         (refused, data(ModelType::Tensorflow, noise.clone())),
         (refused, data(ModelType::Onnx, noise.clone())),

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka::Outgoing;
 use prost::Message as _;
@@ -96,14 +96,17 @@ pub(super) fn swaps_under_load(world: &World) {
             world.send_record((sent % 4) as i32, &wine("wine", sent as f64));
             sent += 1;
         }
-        world.model(&regression(
-            "wine",
-            &format!("model-{round}"),
-            round as f64 * 1e6,
-        ));
+        let name = format!("model-{round}");
+        world.model(&regression("wine", &name, round as f64 * 1e6));
+        // Some swaps fall where they fall; of others it is certain that they fall between records.
+        if round % 5 == 0 {
+            server.wait_for_model("wine", &name);
+            server.wait_for_count("scored", sent as u64);
+        }
     }
     world.flush();
     let mut by_partition: BTreeMap<i32, Vec<_>> = BTreeMap::new();
+    let mut served = BTreeSet::new();
     let mut results = world.results(sent);
     results.sort_by_key(|scored| scored.message.position);
     for scored in results {
@@ -114,11 +117,13 @@ pub(super) fn swaps_under_load(world: &World) {
             format!("model-{model}"),
             "the model that says so"
         );
+        served.insert(scored.result.model_name.clone());
         by_partition
             .entry(scored.message.position.partition)
             .or_default()
             .push((record, model, scored.result.source_offset));
     }
+    assert!(served.len() >= ROUNDS / 5, "models took turns: {served:?}");
     for (partition, results) in by_partition {
         assert_eq!(results.len(), sent / 4, "each record once");
         for (n, pair) in results.windows(2).enumerate() {
@@ -258,7 +263,13 @@ pub(super) fn two_instances(world: &World) {
     send(0..RECORDS / 2);
     // The second one takes partitions over while the first one works.
     let second = world.start(&[]);
+    second.wait_for("/state/instances", |instances| {
+        instances[0]["partitions"]
+            .as_array()
+            .is_some_and(|partitions| partitions.len() == 2)
+    });
     send(RECORDS / 2..RECORDS);
+    second.wait_for("/state", |state| state["scored"].as_u64() > Some(0));
     let mut values: Vec<_> = world
         .results(RECORDS)
         .iter()
@@ -280,9 +291,22 @@ pub(super) fn broker_comes_back_empty(world: &World, mut restart: impl FnMut()) 
     world.records(&records);
     world.results(100);
     // Fewer records than before, so that the server waits beyond the end of the new log; then more,
-    // so that the new log grows past the place where it waited.
-    for (round, count) in [(1, 10), (2, 500), (3, 1)] {
+    // so that the new log grows past the place where it waited. Topics that come at once, and
+    // topics that come when the server has joined the group again without them.
+    for (round, count, late) in [
+        (1, 10, false),
+        (2, 500, true),
+        (3, 1, true),
+        (4, 100, false),
+    ] {
         restart();
+        if late {
+            server.wait_for("/state/instances", |instances| {
+                instances[0]["partitions"]
+                    .as_array()
+                    .is_some_and(Vec::is_empty)
+            });
+        }
         world.create_topics();
         let name = format!("model-{round}");
         world.model(&regression("wine", &name, f64::from(round) * 1e6));
