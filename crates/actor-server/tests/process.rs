@@ -114,10 +114,11 @@ fn one_line_says_that_it_is_ready_and_a_signal_ends_it_in_good_order() {
     for signal in ["INT", "TERM"] {
         let program = Program::start(&["--brokers", &brokers, "--http", "127.0.0.1:0"], &[]);
         program.says("the records topic does not exist yet");
-        create_topics(&brokers);
         let line = program.says("ready");
         let start = format!("ready actor brokers={brokers} http=http://127.0.0.1:");
         assert!(line.starts_with(&start), "{line}");
+        create_topics(&brokers);
+        program.says("partitions assigned");
         let signalled = Instant::now();
         program.signal(signal);
         assert_eq!(program.ends().0.code(), Some(0), "{signal}");

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use serde::{Deserialize, Serialize};
 
 use crate::Interval;
@@ -15,18 +16,25 @@ pub const DEFAULT_BROKERS: &str = "127.0.0.1:9092";
 #[serde(rename_all = "kebab-case")]
 pub struct Basics {
     /// Kafka brokers, HOST:PORT[,HOST:PORT...]; the environment's KAFKA_BROKERS counts too
-    #[arg(long, env = "MODEL_SERVING_BROKERS", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        env = "MODEL_SERVING_BROKERS",
+        value_name = "HOST:PORT",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub brokers: Option<String>,
 
     /// Topic with the records to score
-    #[arg(long, env = "MODEL_SERVING_DATA_TOPIC", default_value = "models_data")]
+    #[arg(long, env = "MODEL_SERVING_DATA_TOPIC",
+        value_parser = NonEmptyStringValueParser::new(), default_value = "models_data")]
     pub data_topic: String,
 
     /// Topic with the models to score them with
     #[arg(
         long,
         env = "MODEL_SERVING_MODELS_TOPIC",
+        value_parser = NonEmptyStringValueParser::new(),
         default_value = "models_models"
     )]
     pub models_topic: String,
@@ -35,6 +43,7 @@ pub struct Basics {
     #[arg(
         long,
         env = "MODEL_SERVING_RESULTS_TOPIC",
+        value_parser = NonEmptyStringValueParser::new(),
         default_value = "models_results"
     )]
     pub results_topic: String,
@@ -43,6 +52,7 @@ pub struct Basics {
     #[arg(
         long,
         env = "MODEL_SERVING_DEAD_LETTER_TOPIC",
+        value_parser = NonEmptyStringValueParser::new(),
         default_value = "models_dead_letters"
     )]
     pub dead_letter_topic: String,
@@ -57,13 +67,14 @@ pub struct Basics {
     pub broker_timeout: Interval,
 
     /// Print no line per record; logs and errors stay
-    #[arg(long, env = "MODEL_SERVING_QUIET", num_args = 0..=1, default_missing_value = "true", default_value_t = false)]
+    #[arg(long, env = "MODEL_SERVING_QUIET",
+        value_parser = BoolishValueParser::new(), num_args = 0..=1, default_missing_value = "true", default_value_t = false)]
     pub quiet: bool,
 
-    /// A librdkafka property; may be repeated (in the file: the table `properties`)
+    /// A librdkafka property; may be repeated (in the file: the table `properties`; in the
+    /// environment: MODEL_SERVING_X, separated by `;`)
     #[arg(
         short = 'X',
-        env = "MODEL_SERVING_X",
         value_name = "KEY=VALUE",
         value_delimiter = ';',
         value_parser = property
@@ -95,7 +106,7 @@ impl Basics {
     }
 }
 
-fn property(text: &str) -> Result<(String, String), String> {
+pub(crate) fn property(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
             Ok((key.trim().to_owned(), value.trim().to_owned()))

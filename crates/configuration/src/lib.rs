@@ -18,7 +18,7 @@ mod server;
 pub use basics::{Basics, DEFAULT_BROKERS};
 pub use client::{DataProvider, DataReader, KeyChoice, Shown};
 pub use interval::Interval;
-pub use load::{FILE_NAME, Program, load, load_from, parse};
+pub use load::{Environment, FILE_NAME, Program, load, load_from, parse};
 pub use server::{OnNoModel, Outputs, Server};
 
 use std::collections::BTreeSet;

@@ -10,6 +10,7 @@ use figment::value::{Dict, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::basics::property;
 use crate::{Basics, Error, known_keys};
 
 /// The file that is read when `--config` names none.
@@ -44,8 +45,11 @@ program!(crate::Server, crate::DataProvider, crate::DataReader);
 /// error that says what was wrong.
 #[must_use]
 pub fn load<P: Program>(command: Command) -> P {
-    let brokers = std::env::var("KAFKA_BROKERS").ok();
-    let loaded = load_from::<P>(command, std::env::args_os(), brokers, Path::new("."));
+    let environment = Environment {
+        kafka_brokers: std::env::var("KAFKA_BROKERS").ok(),
+        properties: std::env::var("MODEL_SERVING_X").ok(),
+    };
+    let loaded = load_from::<P>(command, std::env::args_os(), environment, Path::new("."));
     let settings = match loaded {
         Ok(settings) => settings,
         Err(Error::Usage(error)) => error.exit(),
@@ -75,14 +79,25 @@ fn fail(error: &Error) -> ! {
     std::process::exit(2)
 }
 
-/// Reads settings from these arguments, this value of `KAFKA_BROKERS` and this working directory.
+/// What of the environment is not simply a flag in capitals.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// `KAFKA_BROKERS`: counts where nothing else in the environment or on the command line names
+    /// brokers.
+    pub kafka_brokers: Option<String>,
+    /// `MODEL_SERVING_X`: librdkafka properties, separated by `;`, which those of the command line
+    /// add to.
+    pub properties: Option<String>,
+}
+
+/// Reads settings from these arguments, this environment and this working directory.
 ///
 /// # Errors
 /// When a source cannot be read, does not parse, or holds a key that no program knows.
 pub fn load_from<P: Program>(
     command: Command,
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-    kafka_brokers: Option<String>,
+    environment: Environment,
     directory: &Path,
 ) -> Result<P, Error> {
     let matches = arguments_of::<P>(command).try_get_matches_from(arguments)?;
@@ -110,9 +125,23 @@ pub fn load_from<P: Program>(
     let target = settings.basics_mut();
     target.config.clone_from(&basics.config);
     target.dump_config = basics.dump_config;
+    for pair in environment
+        .properties
+        .iter()
+        .flat_map(|pairs| pairs.split(';'))
+    {
+        if !pair.trim().is_empty() {
+            let (key, value) = property(pair).map_err(|why| {
+                let why = format!("invalid value '{pair}' in MODEL_SERVING_X: {why}\n");
+                clap::Error::raw(clap::error::ErrorKind::ValueValidation, why)
+            })?;
+            target.properties.insert(key, value);
+        }
+    }
     target.properties.extend(basics.x.iter().cloned());
     target.x.clear();
     // The environment wins over the file, and MODEL_SERVING_BROKERS over KAFKA_BROKERS.
+    let kafka_brokers = environment.kafka_brokers;
     if basics.brokers.is_none()
         && kafka_brokers
             .as_deref()
@@ -219,10 +248,14 @@ mod tests {
             std::fs::write(directory.path().join(FILE_NAME), text).unwrap();
         }
         let arguments = std::iter::once("server").chain(arguments.iter().copied());
+        let environment = Environment {
+            kafka_brokers: Some("env:1".to_owned()),
+            properties: Some("linger.ms=1; batch.size=2".to_owned()),
+        };
         load_from(
             Command::new("server"),
             arguments,
-            Some("env:1".to_owned()),
+            environment,
             directory.path(),
         )
     }
@@ -254,6 +287,7 @@ mod tests {
         assert_eq!(settings.on_no_model, OnNoModel::Wait);
         assert_eq!(settings.basics.properties["linger.ms"], "5");
         assert_eq!(settings.basics.properties["a"], "b");
+        assert_eq!(settings.basics.properties["batch.size"], "2");
         let flagged = server(&["--brokers", "flag:1", "--quiet=false"], Some(file)).unwrap();
         assert_eq!(flagged.basics.brokers(), "flag:1");
         assert!(!flagged.basics.quiet);

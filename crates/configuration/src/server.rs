@@ -1,3 +1,4 @@
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ pub struct Server {
     pub record: String,
 
     /// Consumer group [default: the strategy's name]
-    #[arg(long, env = "MODEL_SERVING_GROUP")]
+    #[arg(long, env = "MODEL_SERVING_GROUP", value_parser = NonEmptyStringValueParser::new())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
 

@@ -205,9 +205,18 @@ impl Delivery {
             "{reason} (the value is left out: {})",
             ascii(&error.to_string())
         );
+        // Key and headers of its own go too, unless they are what is too large.
+        let own: usize = stray
+            .headers
+            .iter()
+            .map(|(_, value)| value.map_or(0, <[u8]>::len))
+            .sum();
+        let small = own + stray.key.map_or(0, <[u8]>::len) < limit / 2;
         let bare: Vec<_> = headers
             .iter()
-            .filter(|(name, _)| name.starts_with("errors."))
+            .enumerate()
+            .filter(|(index, _)| small || *index >= stray.headers.len())
+            .map(|(_, header)| header)
             .map(|&(name, value)| {
                 (
                     name,
@@ -220,7 +229,7 @@ impl Delivery {
             })
             .collect();
         let outgoing = Outgoing {
-            key: None,
+            key: stray.key.filter(|_| small),
             payload: None,
             headers: &bare,
             ..outgoing
@@ -322,11 +331,13 @@ impl Delivery {
         Ok(self.shared.sink.flush(timeout)?)
     }
 
-    /// Looks up the topics that are written to, and creates them where they are missing.
-    pub(crate) fn look_up_topics(&self) {
-        if let Err(error) = self.shared.topics.look_up() {
+    /// Looks up the topics that are written to, and creates them where they are missing. Returns
+    /// whether the records topic exists, as far as is known.
+    pub(crate) fn look_up_topics(&self) -> bool {
+        self.shared.topics.look_up().unwrap_or_else(|error| {
             tracing::warn!("the topics cannot be looked up: {}", chain(&error));
-        }
+            true
+        })
     }
 
     pub(crate) fn count_no_model(&self) {

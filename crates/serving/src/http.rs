@@ -45,6 +45,12 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/state/{data_type}", get(model_state))
         .route("/metrics", get(metrics))
         .fallback(unknown)
+        .method_not_allowed_fallback(|| async {
+            Refused(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "state queries are GET requests",
+            )
+        })
         .with_state(Arc::new(api))
 }
 

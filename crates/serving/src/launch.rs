@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long everything may take to end in good order after a signal.
-const GRACE: Duration = Duration::from_millis(4_800);
+const GRACE: Duration = Duration::from_millis(4_300);
 /// How often a missing broker is reported.
 const REPORT: Duration = Duration::from_secs(3);
 /// Models that are loaded and not yet taken.
@@ -240,7 +240,10 @@ pub fn serve(
         Arc::clone(&tracker),
         Arc::clone(&counters),
     )?;
-    delivery.look_up_topics();
+    if !delivery.look_up_topics() {
+        // Nothing to be assigned is an assignment too; the group is joined once there is a topic.
+        readiness.is_assigned();
+    }
 
     let mut models = Models::new(
         TopicReader::open(&connection, &settings.basics.models_topic)?,

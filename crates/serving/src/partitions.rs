@@ -9,7 +9,7 @@ use crate::tracker::Tracker;
 
 /// How long a revoked partition may drain: less than the session timeout, and than what is left
 /// after a signal to stop.
-const DRAIN: Duration = Duration::from_secs(3);
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// Hears which partitions are ours: those that come are tracked from then on, those that go are
 /// drained and committed before they are released.

@@ -28,7 +28,9 @@ impl Topics {
 
     /// Looks the topics up, and creates those that a server writes to where they are missing. The
     /// results topic gets as many partitions as the records topic has, so it waits for that one.
-    pub(crate) fn look_up(&self) -> Result<(), Error> {
+    ///
+    /// Returns whether there are records to be had.
+    pub(crate) fn look_up(&self) -> Result<bool, Error> {
         let basics = &self.settings.basics;
         let create = |name: &str, partitions: usize| {
             let limit = kafka::LARGEST_MESSAGE.to_string();
@@ -66,7 +68,7 @@ impl Topics {
             self.results_partitions.store(partitions, Ordering::Relaxed);
             self.note_limit(&self.results_limit, results)?;
         }
-        Ok(())
+        Ok(records.is_some())
     }
 
     fn note_limit(&self, limit: &AtomicUsize, topic: &str) -> Result<(), Error> {
