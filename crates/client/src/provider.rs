@@ -109,6 +109,10 @@ impl Publication<'_> {
 
         // The first model before the first record, so that the first record is scored.
         self.publish(&mut models, &mut published)?;
+        while self.sink.in_flight() > 0 && !interrupt.is_set() {
+            self.sink.poll(Duration::from_millis(10));
+            report.say(&self.tally)?;
+        }
         let start = Instant::now();
         let mut next_model = Schedule::every(settings.model_interval.get(), start);
         next_model.advance(start);
