@@ -63,6 +63,10 @@ pub const SCENARIOS: &[Scenario] = &[
         bad_records::largest,
     ),
     (
+        "what is larger than a topic takes is reported and passed",
+        bad_records::topics_that_take_less,
+    ),
+    (
         "a bad model is a dead letter and the current one stays",
         bad_models::refused,
     ),

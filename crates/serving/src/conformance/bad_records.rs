@@ -136,3 +136,40 @@ pub(super) fn largest(world: &World) {
     world.results(1);
     server.stop();
 }
+
+pub(super) fn topics_that_take_less(world: &World) {
+    // Apache Kafka's default for `max.message.bytes`.
+    const LIMIT: usize = 1_048_588;
+    world.create(&world.topic("results"), 4, LIMIT);
+    world.create(&world.topic("dead-letters"), 1, LIMIT);
+    world.model(&regression("wine", "model", 0.0));
+    let server = world.start(&[]);
+    let noise = vec![0xff; 2 * LIMIT];
+    let good = wine("wine", 1.0).encode_to_vec();
+    let topic = world.topic("data");
+    let send = |key: Option<&[u8]>, payload: &[u8]| {
+        let partition = Some(0);
+        world.publish(&Outgoing {
+            partition,
+            key,
+            ..message(&topic, Some(payload))
+        });
+    };
+    // A dead letter that does not fit, and a record whose result does not: it repeats the key.
+    send(Some(b"small"), &noise);
+    send(Some(&noise), &good);
+    send(Some(b"small"), &good);
+    let letters = world.dead_letters(2);
+    for (letter, offset, kind) in [
+        (&letters[0], 0, "undecodable"),
+        (&letters[1], 1, "score-failed"),
+    ] {
+        check_headers(letter, &topic, offset, kind, world.name());
+        assert_eq!(letter.payload, None, "its value is left out");
+    }
+    assert_eq!(letters[0].key.as_deref(), Some(&b"small"[..]));
+    assert_eq!(letters[1].key, None, "its key is what is too large");
+    assert_eq!(world.results(1)[0].result.source_offset, 2);
+    server.wait_for_count("deadLetters", 2);
+    server.stop();
+}

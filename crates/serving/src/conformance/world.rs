@@ -85,12 +85,13 @@ impl World {
 
     /// Creates the topics that a data provider creates.
     pub(super) fn create_topics(&self) {
-        self.create(&self.topic("data"), 4);
-        self.create(&self.topic("models"), 1);
+        self.create(&self.topic("data"), 4, kafka::LARGEST_MESSAGE);
+        self.create(&self.topic("models"), 1, kafka::LARGEST_MESSAGE);
     }
 
-    fn create(&self, topic: &str, partitions: usize) {
-        let limit = kafka::LARGEST_MESSAGE.to_string();
+    /// Creates a topic that takes messages up to `limit` bytes.
+    pub(super) fn create(&self, topic: &str, partitions: usize, limit: usize) {
+        let limit = limit.to_string();
         let config = vec![("max.message.bytes".to_owned(), limit)];
         let spec = TopicSpec {
             name: topic.to_owned(),
