@@ -106,7 +106,9 @@ impl Program {
 
     pub(crate) fn interrupt(&self) {
         let pid = self.child.id().to_string();
-        let killed = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+        // The shell's own: not every machine has a program of that name.
+        let kill = format!("kill -s INT {pid}");
+        let killed = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(killed.success());
     }
 
