@@ -349,6 +349,11 @@ impl Delivery {
         self.shared.tracker.keep(pending.ticket);
     }
 
+    /// Puts a record on its way again.
+    pub(crate) fn resume(&self, pending: &Pending) {
+        self.shared.tracker.resume(pending.ticket);
+    }
+
     /// Whether the record is still ours to score.
     pub(crate) fn is_ours(&self, pending: &Pending) -> bool {
         self.shared.tracker.is_ours(pending.ticket)

@@ -40,6 +40,9 @@ impl Operator {
         let delivery = &self.delivery;
         self.waiting.retain(|pending| delivery.is_ours(pending));
         let waiting: Vec<_> = self.waiting.drain(..).collect();
+        waiting
+            .iter()
+            .for_each(|pending| self.delivery.resume(pending));
         for batch in waiting.chunks(BATCH) {
             self.score(batch);
         }

@@ -146,6 +146,18 @@ impl Tracker {
         }
     }
 
+    /// A record that was put aside goes on its way.
+    pub(crate) fn resume(&self, ticket: Ticket) {
+        let mut lanes = self.lock();
+        let Some(lane) = lanes.by_id.get_mut(&ticket.lane()) else {
+            return;
+        };
+        if let Some(entry) = lane.entry(ticket) {
+            let kept = usize::from(std::mem::take(&mut entry.kept));
+            lane.kept -= kept;
+        }
+    }
+
     /// A record is finished. Doing it twice, or after a revocation, changes nothing.
     pub(crate) fn finish(&self, ticket: Ticket) {
         let mut lanes = self.lock();
@@ -300,6 +312,10 @@ mod tests {
         tracker.finish(other);
         assert!(tracker.is_idle(&[0]));
         assert!(tracker.take_committable().is_empty());
+        // Its model has come: from now on its partition waits for it again.
+        tracker.resume(kept);
+        tracker.resume(kept);
+        assert!(!tracker.is_idle(&[0]));
         tracker.finish(kept);
         assert!(tracker.is_idle(&[0]));
         assert_eq!(tracker.take_committable(), [at(0, 2)]);
