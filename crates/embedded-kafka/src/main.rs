@@ -24,7 +24,7 @@ struct Flags {
     /// Do not create topics that clients merely mention
     #[arg(long)]
     no_auto_create: bool,
-    /// Memory in MiB for records that may be trimmed
+    /// Memory in MiB for records, and as much again for topics with unlimited retention
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     memory: u64,
     /// Hours that records are kept; 0 keeps them until memory is short
@@ -40,6 +40,7 @@ impl Flags {
             partitions: self.partitions,
             auto_create_topics: !self.no_auto_create,
             memory: self.memory.saturating_mul(1 << 20),
+            unlimited_memory: self.memory.saturating_mul(1 << 20),
             retention: (self.retention > 0)
                 .then(|| Duration::from_secs(self.retention.saturating_mul(3600))),
             ..Options::default()

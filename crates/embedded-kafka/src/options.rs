@@ -17,8 +17,13 @@ pub struct Options {
     pub auto_create_topics: bool,
     /// Bytes of records that all trimmable partitions may hold together; beyond it the oldest
     /// records of the largest ones go. Partitions with unlimited retention (`retention.ms=-1` and
-    /// `retention.bytes=-1`) or with `cleanup.policy=compact` are not trimmed. Default 2 GiB.
+    /// `retention.bytes=-1`) have a limit of their own; those with `cleanup.policy=compact` are
+    /// not trimmed. Default 2 GiB.
     pub memory: u64,
+    /// Bytes of records that the partitions with unlimited retention may hold together before
+    /// even the oldest of theirs go: a broker that keeps everything in memory cannot do so for
+    /// ever. Default 2 GiB.
+    pub unlimited_memory: u64,
     /// Age of records beyond which they may go (`retention.ms`); `None` keeps them. Default 7 days.
     pub retention: Option<Duration>,
     /// Bytes a partition keeps (`retention.bytes`); `None` leaves it to `memory`. Default `None`.
@@ -62,6 +67,7 @@ impl Default for Options {
             partitions: 1,
             auto_create_topics: true,
             memory: 2 << 30,
+            unlimited_memory: 2 << 30,
             retention: Some(Duration::from_hours(7 * 24)),
             retention_bytes: None,
             retention_check_interval: Duration::from_secs(1),

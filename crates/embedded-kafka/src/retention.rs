@@ -44,31 +44,49 @@ pub(crate) fn trim(node: &Node, now: i64) {
 }
 
 /// Brings the trimmable partitions below the memory limit: the largest lose their oldest records
-/// until all is well, the others lose nothing.
+/// until all is well, the others lose nothing. Likewise, under a limit of their own, those that are
+/// to be kept for ever, which nothing that lives in memory can promise.
 pub(crate) fn trim_to_limit(node: &Node) {
-    let mut partitions: Vec<Arc<Partition>> = Vec::new();
+    let mut trimmable: Vec<Arc<Partition>> = Vec::new();
+    let mut unlimited: Vec<Arc<Partition>> = Vec::new();
     for topic in node.topics.all() {
-        if topic.config().trimmable {
-            partitions.extend(topic.partitions().iter().cloned());
+        let config = topic.config();
+        if config.trimmable {
+            trimmable.extend(topic.partitions().iter().cloned());
+        } else if !config.compact {
+            unlimited.extend(topic.partitions().iter().cloned());
         }
     }
+    if let Some(level) = shrink(&trimmable, node.options.memory) {
+        tracing::debug!(level, "memory limit reached, old records go");
+    }
+    if let Some(level) = shrink(&unlimited, node.options.unlimited_memory) {
+        tracing::warn!(
+            level,
+            "topics with unlimited retention take more memory than there is for them: their oldest records go"
+        );
+    }
+    node.set_trimmable(trimmable.iter().map(|partition| partition.memory()).sum());
+}
+
+/// Trims the largest of these partitions so that all together are below the limit. Returns the
+/// size that they were cut to, if they were.
+fn shrink(partitions: &[Arc<Partition>], limit: u64) -> Option<u64> {
     let sizes: Vec<u64> = partitions
         .iter()
         .map(|partition| partition.memory())
         .collect();
-    let total: u64 = sizes.iter().sum();
-    let limit = node.options.memory;
-    if total > limit {
-        let level = level(&sizes, limit / LEFT.1 * LEFT.0);
-        tracing::debug!(total, limit, level, "memory limit reached, old records go");
-        for partition in partitions
-            .iter()
-            .filter(|partition| partition.memory() > level)
-        {
-            partition.trim_to_memory(level);
-        }
+    if sizes.iter().sum::<u64>() <= limit {
+        return None;
     }
-    node.set_trimmable(partitions.iter().map(|partition| partition.memory()).sum());
+    let level = level(&sizes, limit / LEFT.1 * LEFT.0);
+    for partition in partitions
+        .iter()
+        .filter(|partition| partition.memory() > level)
+    {
+        partition.trim_to_memory(level);
+    }
+    Some(level)
 }
 
 /// The size to which the larger ones must shrink so that all together take `budget`.
@@ -163,6 +181,25 @@ mod tests {
             (0, 0, 0)
         );
         assert!(start(&large) > 4_000);
+    }
+
+    #[test]
+    fn even_unlimited_retention_ends_where_memory_does() {
+        let node = Node::new(Options {
+            unlimited_memory: 1 << 20,
+            ..Options::default()
+        });
+        let (models, compact) = (
+            topic(&node, "models", UNLIMITED),
+            topic(&node, "c", COMPACT),
+        );
+        fill(&node, &models, 5_000, 1_000);
+        fill(&node, &compact, 5_000, 1_000);
+        trim_to_limit(&node);
+        assert!(models.partition(0).unwrap().memory() <= 1 << 20);
+        assert!(start(&models) > 3_000, "the oldest go");
+        assert!(start(&models) < 5_000, "the newest stay");
+        assert_eq!(start(&compact), 0);
     }
 
     #[test]

@@ -151,9 +151,11 @@ pub(super) fn coordinator(
 ) -> FindCoordinatorResponse {
     let refusal = match request.key_type {
         0 => None,
+        // Clients ask again until they time out where a coordinator is not available; on this
+        // error they give up.
         1 => Some((
             "transactions are not supported",
-            ResponseError::CoordinatorNotAvailable,
+            ResponseError::TransactionalIdAuthorizationFailed,
         )),
         _ => Some(("no such coordinator type", ResponseError::InvalidRequest)),
     };

@@ -75,8 +75,10 @@ impl Group {
 
     /// Whether nobody would miss it.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
+        // As long as Apache Kafka's clean-up of groups may leave one without offsets alone.
+        const WITHOUT_OFFSETS: Duration = Duration::from_mins(10);
         let keep = if self.offsets.is_empty() {
-            Duration::from_secs(1)
+            WITHOUT_OFFSETS.min(self.limits.offset_retention)
         } else {
             self.limits.offset_retention
         };

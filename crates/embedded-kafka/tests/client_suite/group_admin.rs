@@ -1,5 +1,7 @@
 //! Listing, describing and deleting groups, and their offsets.
 
+use std::time::{Duration, Instant};
+
 use bytes::{Buf as _, Bytes};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::offset_delete_request::{
@@ -189,4 +191,20 @@ fn a_members_description_tells_its_host_and_its_partitions() {
     let assigned = &assignment.assigned_partitions[0];
     assert_eq!(assigned.topic, topic_name(&topic));
     assert_eq!(assigned.partitions, [0]);
+}
+
+#[test]
+fn a_group_outlives_its_last_offset() {
+    let cluster = cluster();
+    let topic = cluster.topic(1, &[]);
+    let group = unique("group");
+    cluster.consumer(&group, &[]).commit(&topic, 0, 1).unwrap();
+    assert_eq!(delete_offset(&cluster, &group, &topic), (0, Some(0)));
+    let observer = cluster.consumer(&unique("observer"), &[]);
+    let watched = Instant::now();
+    while watched.elapsed() < Duration::from_millis(500) {
+        let state = describe(&observer, &group).map(|(state, ..)| state);
+        assert_eq!(state.as_deref(), Some("Empty"));
+    }
+    assert_eq!(delete_group(&cluster, &group), Ok(()));
 }

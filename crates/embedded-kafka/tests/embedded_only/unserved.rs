@@ -65,17 +65,18 @@ fn apis_that_are_not_served_answer_that_they_are_not_supported() {
 }
 
 #[test]
-fn transactions_are_refused_where_a_producer_asks_for_them() {
+fn transactions_are_refused_with_an_error_on_which_clients_give_up() {
     let (_broker, cluster) = start(Options::default());
     let mut connection = Connection::open(cluster.bootstrap());
-    let request = InitProducerIdRequest::default()
-        .with_transactional_id(Some(TransactionalId(text("transaction"))))
-        .with_transaction_timeout_ms(1_000);
-    assert_ne!(connection.call(1, &request).error_code, 0);
+    let refused = ResponseError::TransactionalIdAuthorizationFailed.code();
     let request = FindCoordinatorRequest::default()
         .with_key(text("transaction"))
         .with_key_type(1);
-    assert_ne!(connection.call(2, &request).error_code, 0);
+    assert_eq!(connection.call(2, &request).error_code, refused);
+    let request = InitProducerIdRequest::default()
+        .with_transactional_id(Some(TransactionalId(text("transaction"))))
+        .with_transaction_timeout_ms(1_000);
+    assert_eq!(connection.call(1, &request).error_code, refused);
 }
 
 /// Whether a broker still serves.
