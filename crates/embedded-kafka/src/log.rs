@@ -221,8 +221,8 @@ impl Log {
     }
 
     /// Removes the oldest batches until the log takes at most `limit` bytes of memory.
-    pub(crate) fn trim_to_memory(&mut self, limit: u64) -> bool {
-        self.pop_while(|log, _| log.memory() > limit)
+    pub(crate) fn trim_to_memory(&mut self, limit: u64, kept: usize) -> bool {
+        self.pop_while(|log, _| log.memory() > limit && log.batches.len() > kept)
     }
 
     /// Removes the oldest batches whose newest record is older than `time`, in ms since 1970.

@@ -73,8 +73,8 @@ impl Partition {
     }
 
     /// Removes the oldest batches until the log takes at most `limit` bytes of memory.
-    pub(crate) fn trim_to_memory(&self, limit: u64) {
-        while self.change(|log| log.trim_to_memory(limit)) {}
+    pub(crate) fn trim_to_memory(&self, limit: u64, kept: usize) {
+        while self.change(|log| log.trim_to_memory(limit, kept)) {}
     }
 
     /// Removes the batches all of whose records are older than `time`, in ms since 1970.

@@ -57,10 +57,10 @@ pub(crate) fn trim_to_limit(node: &Node) {
             unlimited.extend(topic.partitions().iter().cloned());
         }
     }
-    if let Some(level) = shrink(&trimmable, node.options.memory) {
+    if let Some(level) = shrink(&trimmable, node.options.memory, 0) {
         tracing::debug!(level, "memory limit reached, old records go");
     }
-    if let Some(level) = shrink(&unlimited, node.options.unlimited_memory) {
+    if let Some(level) = shrink(&unlimited, node.options.unlimited_memory, 1) {
         tracing::warn!(
             level,
             "topics with unlimited retention take more memory than there is for them: their oldest records go"
@@ -70,8 +70,9 @@ pub(crate) fn trim_to_limit(node: &Node) {
 }
 
 /// Trims the largest of these partitions so that all together are below the limit. Returns the
-/// size that they were cut to, if they were.
-fn shrink(partitions: &[Arc<Partition>], limit: u64) -> Option<u64> {
+/// size that they were cut to, if they were. Each keeps its newest `kept` batches: of a topic that
+/// is to be kept for ever, the newest is what matters most.
+fn shrink(partitions: &[Arc<Partition>], limit: u64, kept: usize) -> Option<u64> {
     let sizes: Vec<u64> = partitions
         .iter()
         .map(|partition| partition.memory())
@@ -84,7 +85,7 @@ fn shrink(partitions: &[Arc<Partition>], limit: u64) -> Option<u64> {
         .iter()
         .filter(|partition| partition.memory() > level)
     {
-        partition.trim_to_memory(level);
+        partition.trim_to_memory(level, kept);
     }
     Some(level)
 }
@@ -200,6 +201,8 @@ mod tests {
         assert!(start(&models) > 3_000, "the oldest go");
         assert!(start(&models) < 5_000, "the newest stay");
         assert_eq!(start(&compact), 0);
+        shrink(&models.partitions(), 1, 1);
+        assert_eq!(start(&models), 4_999, "never the newest");
     }
 
     #[test]

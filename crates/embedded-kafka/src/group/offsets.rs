@@ -14,14 +14,21 @@ pub(crate) struct Committed {
 #[derive(Debug, Default)]
 pub(crate) struct Offsets {
     by_topic: BTreeMap<Arc<str>, BTreeMap<i32, Committed>>,
+    used: bool,
 }
 
 impl Offsets {
     pub(crate) fn commit(&mut self, topic: &Arc<str>, partition: i32, committed: Committed) {
+        self.used = true;
         self.by_topic
             .entry(Arc::clone(topic))
             .or_default()
             .insert(partition, committed);
+    }
+
+    /// Whether nothing has ever been committed.
+    pub(crate) fn were_never_used(&self) -> bool {
+        !self.used
     }
 
     pub(crate) fn get(&self, topic: &str, partition: i32) -> Option<&Committed> {

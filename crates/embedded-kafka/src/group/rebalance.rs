@@ -77,7 +77,11 @@ impl Group {
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         // As long as Apache Kafka's clean-up of groups may leave one without offsets alone.
         const WITHOUT_OFFSETS: Duration = Duration::from_mins(10);
-        let keep = if self.offsets.is_empty() {
+        // One that nobody has ever used takes a name that anybody may have made up.
+        const UNUSED: Duration = Duration::from_secs(1);
+        let keep = if self.generation == 0 && self.offsets.were_never_used() {
+            UNUSED
+        } else if self.offsets.is_empty() {
             WITHOUT_OFFSETS.min(self.limits.offset_retention)
         } else {
             self.limits.offset_retention

@@ -142,7 +142,7 @@ fn the_broker_stays_within_its_memory_and_keeps_the_newest_records() {
 }
 
 #[test]
-fn topics_without_a_limit_and_compacted_topics_are_never_trimmed() {
+fn topics_without_a_limit_and_compacted_topics_do_not_pay_for_others() {
     let (_broker, cluster) = start(Options {
         memory: MIB as u64,
         ..quick()
