@@ -220,7 +220,8 @@ impl Log {
         self.pop_while(|log, first| log.bytes - (first.batch.len() as u64) >= limit)
     }
 
-    /// Removes the oldest batches until the log takes at most `limit` bytes of memory.
+    /// Removes the oldest batches until the log takes at most `limit` bytes of memory, or has no more
+    /// than `kept` batches.
     pub(crate) fn trim_to_memory(&mut self, limit: u64, kept: usize) -> bool {
         self.pop_while(|log, _| log.memory() > limit && log.batches.len() > kept)
     }
