@@ -7,7 +7,7 @@ mod operators;
 mod wiring;
 
 use crate::plan::{Draft, check_size, load};
-use crate::protobuf::{Finding, Kind, MOST_MESSAGES, look};
+use crate::protobuf::{Kind, check};
 use crate::shield::shield;
 use crate::{Error, Options};
 use constants::Constants;
@@ -42,21 +42,7 @@ const LEAF: usize = 6;
 
 /// Decodes a graph, chooses its inputs and outputs, and checks what they depend on.
 pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
-    if bytes.is_empty() {
-        return Err(Error::Empty);
-    }
-    match look(bytes, SCHEMA) {
-        Finding::Messages(_) => {}
-        Finding::Broken => return Err(malformed("a length does not fit".to_owned())),
-        Finding::TooMany => {
-            let limit = MOST_MESSAGES as u64;
-            return Err(Error::TooLarge {
-                what: "messages",
-                found: limit + 1,
-                limit,
-            });
-        }
-    }
+    check(bytes, SCHEMA, malformed)?;
     let graph = GraphDef::decode(bytes).map_err(|cause| malformed(cause.to_string()))?;
     if graph.node.is_empty() {
         return Err(Error::Empty);

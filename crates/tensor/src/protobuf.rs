@@ -3,18 +3,44 @@
 //!
 //! The encoding is that of <https://protobuf.dev/programming-guides/encoding/>.
 
+use crate::Error;
+
 /// A kind of message: its fields that are messages, and their kinds, by position in the schema.
 pub(crate) type Kind = &'static [(u64, usize)];
 
 /// Messages of a file, at most.
-pub(crate) const MOST_MESSAGES: usize = 500_000;
+const MOST_MESSAGES: usize = 500_000;
 
 /// Messages inside one another, at most, which is what the decoder accepts.
 const DEEPEST: usize = 100;
 
+/// Refuses bytes that are nothing, that cannot be a message of the schema, or that hold more messages
+/// than are accepted: before any memory is taken for them.
+pub(crate) fn check(
+    bytes: &[u8],
+    schema: &[Kind],
+    malformed: fn(String) -> Error,
+) -> Result<(), Error> {
+    if bytes.is_empty() {
+        return Err(Error::Empty);
+    }
+    match look(bytes, schema) {
+        Finding::Messages(_) => Ok(()),
+        Finding::Broken => Err(malformed("a length does not fit".to_owned())),
+        Finding::TooMany => {
+            let limit = MOST_MESSAGES as u64;
+            Err(Error::TooLarge {
+                what: "messages",
+                found: limit + 1,
+                limit,
+            })
+        }
+    }
+}
+
 /// What a look has found.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Finding {
+enum Finding {
     /// Lengths fit, and there are so many messages.
     Messages(usize),
     /// A length is larger than what is left, or something is no field at all.
@@ -24,7 +50,7 @@ pub(crate) enum Finding {
 }
 
 /// Looks at `bytes`, a message of the first kind in `schema`.
-pub(crate) fn look(bytes: &[u8], schema: &[Kind]) -> Finding {
+fn look(bytes: &[u8], schema: &[Kind]) -> Finding {
     let mut count = 0;
     // The open messages, outermost first: what is left of each, and its kind.
     let mut open = vec![(bytes, 0)];
