@@ -2,6 +2,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,18 @@ pub struct DataProvider {
     #[arg(long, env = "MODEL_SERVING_COUNT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<NonZeroU64>,
+
+    /// Names of the models to publish, as models.toml has them; may be repeated, or separated by
+    /// commas [default: all]
+    #[arg(
+        long,
+        env = "MODEL_SERVING_MODELS",
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
 
     /// Partitions of the topics for records and results, where they do not exist yet
     #[arg(
@@ -139,4 +152,120 @@ pub enum Shown {
     Results,
     /// What cannot be scored
     DeadLetters,
+}
+
+/// What the pass-through needs to know.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Passthrough {
+    /// What every program needs to know.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub basics: Basics,
+
+    /// Consumer group
+    #[arg(
+        long,
+        env = "MODEL_SERVING_GROUP",
+        value_parser = NonEmptyStringValueParser::new(),
+        default_value = "passthrough"
+    )]
+    pub group: String,
+}
+
+/// What the latency meter needs to know.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LatencyMeter {
+    /// What every program needs to know.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub basics: Basics,
+
+    /// Measure how fast the results topic fills, until it has this many results
+    #[arg(
+        long,
+        env = "MODEL_SERVING_BACKLOG",
+        value_name = "N",
+        required_unless_present = "seconds",
+        conflicts_with = "seconds"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<NonZeroU64>,
+
+    /// Measure for this many seconds how long results take, from submission to arrival
+    #[arg(long, env = "MODEL_SERVING_SECONDS", value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<NonZeroU32>,
+
+    /// How long results come before they count
+    #[arg(
+        long,
+        env = "MODEL_SERVING_WARM_UP",
+        value_name = "DURATION",
+        default_value_t = Interval::new(Duration::ZERO)
+    )]
+    pub warm_up: Interval,
+
+    /// How long it may take altogether
+    #[arg(
+        long,
+        env = "MODEL_SERVING_TIMEOUT",
+        value_name = "DURATION",
+        default_value_t = Interval::new(Duration::from_secs(600))
+    )]
+    pub timeout: Interval,
+
+    /// Delete the results topic at the end
+    #[arg(long, env = "MODEL_SERVING_DELETE", num_args = 0..=1, default_missing_value = "true", default_value_t = false)]
+    pub delete: bool,
+}
+
+/// What the state query needs to know.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ModelStateQuery {
+    /// What every program needs to know.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub basics: Basics,
+
+    /// File that the server wrote its address to
+    #[arg(
+        short,
+        long,
+        env = "MODEL_SERVING_FILE",
+        default_value = "keyed-server.id",
+        conflicts_with = "id"
+    )]
+    pub file: PathBuf,
+
+    /// Address of the server's state queries, instead of a file with it
+    #[arg(
+        short,
+        long,
+        env = "MODEL_SERVING_ID",
+        value_name = "HOST:PORT",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+
+    /// Time between two queries
+    #[arg(
+        long,
+        env = "MODEL_SERVING_INTERVAL",
+        value_name = "DURATION",
+        default_value_t = Interval::new(Duration::from_secs(1))
+    )]
+    pub interval: Interval,
+
+    /// Queries to make before it ends [default: no end]
+    #[arg(long, env = "MODEL_SERVING_COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<NonZeroU64>,
+
+    /// Print a JSON object per model
+    #[arg(long, env = "MODEL_SERVING_JSON", num_args = 0..=1, default_missing_value = "true", default_value_t = false)]
+    pub json: bool,
 }

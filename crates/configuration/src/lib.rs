@@ -16,7 +16,9 @@ mod load;
 mod server;
 
 pub use basics::{Basics, DEFAULT_BROKERS};
-pub use client::{DataProvider, DataReader, KeyChoice, Shown};
+pub use client::{
+    DataProvider, DataReader, KeyChoice, LatencyMeter, ModelStateQuery, Passthrough, Shown,
+};
 pub use interval::Interval;
 pub use load::{Environment, FILE_NAME, Program, load, load_from, parse};
 pub use server::{OnNoModel, Outputs, Server};
@@ -83,5 +85,8 @@ pub fn known_keys() -> BTreeSet<String> {
     load::add_keys::<Server>(&mut keys);
     load::add_keys::<DataProvider>(&mut keys);
     load::add_keys::<DataReader>(&mut keys);
+    load::add_keys::<Passthrough>(&mut keys);
+    load::add_keys::<LatencyMeter>(&mut keys);
+    load::add_keys::<ModelStateQuery>(&mut keys);
     keys
 }

@@ -36,7 +36,14 @@ macro_rules! program {
         }
     )*};
 }
-program!(crate::Server, crate::DataProvider, crate::DataReader);
+program!(
+    crate::Server,
+    crate::DataProvider,
+    crate::DataReader,
+    crate::Passthrough,
+    crate::LatencyMeter,
+    crate::ModelStateQuery
+);
 
 /// Reads the settings of this process: its arguments, its environment, its working directory.
 ///
