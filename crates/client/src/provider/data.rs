@@ -83,8 +83,8 @@ struct Manifest {
     model: Vec<Entry>,
 }
 
-/// The models of the manifest, in its order.
-pub(super) fn manifest(directory: &Path) -> Result<Vec<Entry>> {
+/// The models of the manifest, in its order: those with one of these names, all without a name.
+pub(super) fn manifest(directory: &Path, names: &[String]) -> Result<Vec<Entry>> {
     let path = directory.join(MANIFEST);
     let text = fs::read_to_string(&path)
         .with_context(|| format!("cannot read the list of models in {}", path.display()))?;
@@ -95,7 +95,20 @@ pub(super) fn manifest(directory: &Path) -> Result<Vec<Entry>> {
         "{} lists no models",
         path.display()
     );
-    Ok(manifest.model)
+    let models = manifest.model;
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| models.iter().all(|entry| entry.name != **name))
+    {
+        let known: Vec<&str> = models.iter().map(|entry| entry.name.as_str()).collect();
+        bail!(
+            "no model is called {unknown} (--models); {} has {}",
+            path.display(),
+            known.join(", ")
+        );
+    }
+    let wanted = |entry: &Entry| names.is_empty() || names.contains(&entry.name);
+    Ok(models.into_iter().filter(wanted).collect())
 }
 
 impl Entry {
@@ -162,7 +175,7 @@ mod tests {
     fn the_workspaces_own_data_is_complete() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data");
         assert_eq!(records(&directory).unwrap().len(), 1599);
-        for entry in manifest(&directory).unwrap() {
+        for entry in manifest(&directory, &[]).unwrap() {
             entry.model_type().unwrap();
             assert!(
                 directory.join(&entry.path).exists(),

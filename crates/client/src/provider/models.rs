@@ -28,9 +28,12 @@ pub(super) struct Models {
 }
 
 impl Models {
-    /// Starts to load the models of a directory.
-    pub(super) fn load(directory: PathBuf, data_type: &str) -> Result<Self> {
-        let entries = data::manifest(&directory)?;
+    /// Starts to load the models of a directory that have one of these names, all without a name.
+    ///
+    /// # Errors
+    /// The list of models cannot be read, or has no such name.
+    pub(super) fn load(directory: PathBuf, names: &[String], data_type: &str) -> Result<Self> {
+        let entries = data::manifest(&directory, names)?;
         let data_type = data_type.to_owned();
         let (sender, receiver) = channel();
         thread::Builder::new()

@@ -182,6 +182,41 @@ fn every_model_that_can_be_scored_is_published_for_every_data_type() {
 }
 
 #[test]
+fn only_the_models_that_are_named_are_published_in_the_order_of_the_list() {
+    let broker = broker("127.0.0.1:0");
+    let brokers = broker.bootstrap();
+    let arguments = [
+        "--brokers",
+        &brokers,
+        "--model-interval",
+        "20ms",
+        "--models",
+        "winequality-random-forest,winequality-decision-tree",
+    ];
+    let provider = Program::start(PROVIDER, &arguments);
+    let read = read_until(&brokers, "models_models", |read| read.len() >= 6);
+    provider.interrupt();
+    assert_eq!(provider.end().0.code(), Some(0));
+    let names: Vec<String> = read.iter().map(|message| model(message).name).collect();
+    assert_eq!(names[0], "winequality-decision-tree");
+    let names: BTreeSet<String> = names.into_iter().collect();
+    let wanted = ["winequality-decision-tree", "winequality-random-forest"];
+    assert_eq!(names, wanted.map(str::to_owned).into());
+}
+
+#[test]
+fn a_model_that_is_not_listed_is_an_error_that_names_those_that_are() {
+    let arguments = ["--listen", "127.0.0.1:0", "--models", "winequality-palm"];
+    let (status, _, errors) = Program::start(PROVIDER, &arguments).end();
+    assert_eq!(status.code(), Some(1));
+    assert!(
+        errors.contains("no model is called winequality-palm")
+            && errors.contains("winequality-decision-tree, "),
+        "{errors}"
+    );
+}
+
+#[test]
 fn the_key_can_be_the_running_number() {
     let broker = broker("127.0.0.1:0");
     let brokers = broker.bootstrap();
