@@ -15,8 +15,9 @@ mod messages;
 mod model_server;
 
 use actix::{Actor as _, Addr, System};
-use serving::{Answer, Context, ModelState, Pending, Records, StateQuery, Strategy};
-use tokio::sync::mpsc;
+use configuration::Server;
+use serving::{Answer, Context, ModelState, StateQuery, Strategy};
+use tokio_stream::StreamExt as _;
 
 pub use manager::ModelServerManager;
 pub use model_server::ModelServer;
@@ -29,25 +30,13 @@ pub const STRATEGY: Strategy = Strategy {
     run,
 };
 
-/// Records that are scored in one go at most.
-const BATCH: usize = 1_000;
-
-fn run(context: Context) -> anyhow::Result<()> {
-    let Context {
-        initial,
-        mut updates,
-        records,
-        operators,
-        queries,
-    } = context;
-    let (sender, mut batches) = mpsc::channel(1);
-    let reading = std::thread::Builder::new()
-        .name("records".to_owned())
-        .spawn(move || read(records, &sender))?;
+fn run(context: Context, _: Server) -> anyhow::Result<()> {
+    let mut records = context.group.join()?;
+    let mut updates = context.updates;
     System::new().block_on(async move {
-        let manager = ModelServerManager::new(operators).start();
-        queries.answer(Asked(manager.clone()));
-        for model in initial {
+        let manager = ModelServerManager::new(context.operators, context.delivery).start();
+        context.queries.answer(Asked(manager.clone()));
+        for model in context.initial {
             manager.send(messages::Stage(model)).await??;
         }
         // The answer to a batch is awaited before the next one is sent: a mailbox has no bound of
@@ -55,30 +44,14 @@ fn run(context: Context) -> anyhow::Result<()> {
         loop {
             tokio::select! {
                 biased;
-                Some(model) = updates.recv() => manager.send(messages::Stage(model)).await??,
-                batch = batches.recv() => match batch {
+                Some(model) = updates.next() => manager.send(messages::Stage(model)).await??,
+                batch = records.next() => match batch {
                     Some(batch) => manager.send(messages::Score(batch)).await??,
-                    None => return Ok::<_, anyhow::Error>(()),
+                    None => return Ok(()),
                 },
             }
         }
-    })?;
-    match reading.join() {
-        Ok(outcome) => Ok(outcome?),
-        Err(_) => anyhow::bail!("the records thread panicked"),
-    }
-}
-
-/// Reads records until told to stop, and then sees to it that what it read is finished.
-fn read(mut records: Records, batches: &mpsc::Sender<Vec<Pending>>) -> Result<(), serving::Error> {
-    let mut pending = Vec::new();
-    while records.poll(&mut pending, BATCH, std::time::Duration::from_millis(100))? {
-        if !pending.is_empty() && batches.blocking_send(std::mem::take(&mut pending)).is_err() {
-            break;
-        }
-    }
-    records.close();
-    Ok(())
+    })
 }
 
 /// State queries are messages to the manager.

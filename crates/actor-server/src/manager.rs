@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::{Actor, Addr, Context, Handler, ResponseFuture};
-use serving::{ModelState, Operator, Operators, by_data_type};
+use serving::{Delivery, ModelState, Operator, Operators};
 
 use crate::ModelServer;
 use crate::messages::{Delivered, GetState, GetStates, Score, Stage};
@@ -12,25 +12,27 @@ use crate::messages::{Delivered, GetState, GetStates, Score, Stage};
 pub struct ModelServerManager {
     servers: BTreeMap<Arc<str>, Addr<ModelServer>>,
     operators: Operators,
+    delivery: Delivery,
     /// For records whose data type has no model and that nobody waits with: data types come from
     /// outside, so they get no actor before they get a model.
     unserved: Operator,
 }
 
 impl ModelServerManager {
-    pub(crate) fn new(operators: Operators) -> Self {
+    pub(crate) fn new(operators: Operators, delivery: Delivery) -> Self {
         Self {
             servers: BTreeMap::new(),
             unserved: operators.operator(),
             operators,
+            delivery,
         }
     }
 
     fn server(&mut self, data_type: &Arc<str>) -> Addr<ModelServer> {
-        let operators = &self.operators;
+        let server = || ModelServer::new(self.operators.operator(), self.delivery.clone());
         self.servers
             .entry(Arc::clone(data_type))
-            .or_insert_with(|| ModelServer::new(operators.operator()).start())
+            .or_insert_with(|| server().start())
             .clone()
     }
 }
@@ -51,13 +53,13 @@ impl Handler<Stage> for ModelServerManager {
 impl Handler<Score> for ModelServerManager {
     type Result = ResponseFuture<Delivered>;
 
-    fn handle(&mut self, Score(records): Score, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Score(batch): Score, _: &mut Self::Context) -> Self::Result {
         let mut scored = Vec::new();
-        for (data_type, records) in by_data_type(records) {
+        for (data_type, batch) in batch.by_data_type() {
             if self.servers.contains_key(&data_type) || self.operators.wait_for_models() {
-                scored.push(self.server(&data_type).send(Score(records)));
+                scored.push(self.server(&data_type).send(Score(batch)));
             } else {
-                self.unserved.process(records);
+                self.delivery.deliver(self.unserved.score(batch));
             }
         }
         Box::pin(async move {

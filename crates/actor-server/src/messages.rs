@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use actix::{MailboxError, Message};
-use serving::{ModelState, Pending, ServedModel};
+use serving::{Batch, ModelState, ServedModel};
 
 /// Whether the server that a message is for is still there. One that is not has panicked, which is
 /// not to go unnoticed.
@@ -16,7 +16,7 @@ impl Message for Stage {
 
 /// Records to score: of any data type for the manager, of its own for a server. The answer comes
 /// when their outcomes are on their way.
-pub(crate) struct Score(pub(crate) Vec<Pending>);
+pub(crate) struct Score(pub(crate) Batch);
 
 impl Message for Score {
     type Result = Delivered;

@@ -1,16 +1,17 @@
 use actix::{Actor, Context, Handler};
-use serving::{ModelState, Operator};
+use serving::{Delivery, ModelState, Operator};
 
 use crate::messages::{Delivered, GetState, Score, Stage};
 
 /// Serves one data type: the current model, the next one and their statistics are its state.
 pub struct ModelServer {
     operator: Operator,
+    delivery: Delivery,
 }
 
 impl ModelServer {
-    pub(crate) fn new(operator: Operator) -> Self {
-        Self { operator }
+    pub(crate) fn new(operator: Operator, delivery: Delivery) -> Self {
+        Self { operator, delivery }
     }
 }
 
@@ -22,7 +23,7 @@ impl Handler<Stage> for ModelServer {
     type Result = Delivered;
 
     fn handle(&mut self, Stage(model): Stage, _: &mut Self::Context) -> Delivered {
-        self.operator.stage(model);
+        self.delivery.deliver(self.operator.stage(model));
         Ok(())
     }
 }
@@ -30,8 +31,8 @@ impl Handler<Stage> for ModelServer {
 impl Handler<Score> for ModelServer {
     type Result = Delivered;
 
-    fn handle(&mut self, Score(records): Score, _: &mut Self::Context) -> Delivered {
-        self.operator.process(records);
+    fn handle(&mut self, Score(batch): Score, _: &mut Self::Context) -> Delivered {
+        self.delivery.deliver(self.operator.score(batch));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use serving::conformance;
 #[test]
 fn the_scenarios_of_every_strategy() {
     if let Ok(brokers) = std::env::var("SUITE_BROKERS") {
-        conformance::run(&actor_server::STRATEGY, &brokers);
+        conformance::run(&actor_server::STRATEGY, &brokers, &[]);
         return;
     }
     let options = Options {
@@ -15,7 +15,7 @@ fn the_scenarios_of_every_strategy() {
         ..Options::default()
     };
     let broker = Broker::start(options).unwrap();
-    conformance::run(&actor_server::STRATEGY, &broker.bootstrap());
+    conformance::run(&actor_server::STRATEGY, &broker.bootstrap(), &[]);
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_broker_that_comes_back_empty_needs_no_restart_of_the_server() {
     let mut broker = start("127.0.0.1:0".into());
     let brokers = broker.as_ref().unwrap().bootstrap();
     let address = brokers.clone();
-    conformance::broker_comes_back_empty(&actor_server::STRATEGY, &brokers, move || {
+    conformance::broker_comes_back_empty(&actor_server::STRATEGY, &brokers, &[], move || {
         // The port has to be free before another broker can take it.
         drop(broker.take());
         broker = start(address.clone());

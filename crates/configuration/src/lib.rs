@@ -21,7 +21,9 @@ pub use client::{
 };
 pub use interval::Interval;
 pub use load::{Environment, FILE_NAME, Program, load, load_from, parse};
-pub use server::{OnNoModel, Outputs, Server};
+pub use server::{
+    KeyedServer, MicrobatchServer, OnNoModel, Outputs, PartitionedServer, Server, Trigger,
+};
 
 use std::collections::BTreeSet;
 
@@ -83,6 +85,9 @@ impl Error {
 pub fn known_keys() -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     load::add_keys::<Server>(&mut keys);
+    load::add_keys::<KeyedServer>(&mut keys);
+    load::add_keys::<PartitionedServer>(&mut keys);
+    load::add_keys::<MicrobatchServer>(&mut keys);
     load::add_keys::<DataProvider>(&mut keys);
     load::add_keys::<DataReader>(&mut keys);
     load::add_keys::<Passthrough>(&mut keys);

@@ -25,25 +25,28 @@ pub trait Program: Args + Serialize + DeserializeOwned {
 }
 
 macro_rules! program {
-    ($($settings:ty),*) => {$(
+    ($($settings:ty: $($path:ident).+),* $(,)?) => {$(
         impl Program for $settings {
             fn basics(&self) -> &Basics {
-                &self.basics
+                &self.$($path).+
             }
             fn basics_mut(&mut self) -> &mut Basics {
-                &mut self.basics
+                &mut self.$($path).+
             }
         }
     )*};
 }
-program!(
-    crate::Server,
-    crate::DataProvider,
-    crate::DataReader,
-    crate::Passthrough,
-    crate::LatencyMeter,
-    crate::ModelStateQuery
-);
+program! {
+    crate::Server: basics,
+    crate::DataProvider: basics,
+    crate::DataReader: basics,
+    crate::Passthrough: basics,
+    crate::LatencyMeter: basics,
+    crate::ModelStateQuery: basics,
+    crate::KeyedServer: server.basics,
+    crate::PartitionedServer: server.basics,
+    crate::MicrobatchServer: server.basics,
+}
 
 /// Reads the settings of this process: its arguments, its environment, its working directory.
 ///

@@ -1,8 +1,13 @@
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::Basics;
+use crate::{Basics, Interval};
 
 /// What a model server needs to know, whatever its strategy.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -61,4 +66,141 @@ pub enum Outputs {
     Value,
     /// Also probabilities and named outputs
     All,
+}
+
+impl AsRef<Server> for Server {
+    fn as_ref(&self) -> &Server {
+        self
+    }
+}
+
+/// What the keyed server needs to know.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KeyedServer {
+    /// What every server needs to know.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub server: Server,
+
+    /// Worker threads; each owns the models of some data types
+    #[arg(
+        long,
+        env = "MODEL_SERVING_WORKERS",
+        value_name = "N",
+        default_value = "1"
+    )]
+    pub workers: NonZeroUsize,
+
+    /// Write the scores to a text file too [default where no name is given: output/keyed.txt]
+    #[arg(long, env = "MODEL_SERVING_OUTPUT", value_name = "FILE",
+        num_args = 0..=1, default_missing_value = "output/keyed.txt")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<PathBuf>,
+}
+
+/// What the partitioned server needs to know.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PartitionedServer {
+    /// What every server needs to know.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub server: Server,
+
+    /// Worker threads; each reads partitions of its own and has every model
+    #[arg(
+        long,
+        env = "MODEL_SERVING_WORKERS",
+        value_name = "N",
+        default_value = "1"
+    )]
+    pub workers: NonZeroUsize,
+}
+
+/// What the micro-batch server needs to know.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MicrobatchServer {
+    /// What every server needs to know.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub server: Server,
+
+    /// Time between two batches; or `continuous`: no batches, records are scored as they come
+    #[arg(
+        long,
+        env = "MODEL_SERVING_TRIGGER",
+        value_name = "DURATION|continuous",
+        default_value = "500ms"
+    )]
+    pub trigger: Trigger,
+}
+
+impl AsRef<Server> for KeyedServer {
+    fn as_ref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl AsRef<Server> for PartitionedServer {
+    fn as_ref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl AsRef<Server> for MicrobatchServer {
+    fn as_ref(&self) -> &Server {
+        &self.server
+    }
+}
+
+/// What starts a micro-batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Trigger {
+    /// Nothing: records are scored as they come.
+    Continuous,
+    /// This much time since the last one, or enough records.
+    Every(Interval),
+}
+
+impl FromStr for Trigger {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "continuous" {
+            return Ok(Self::Continuous);
+        }
+        let interval: Interval = text
+            .parse()
+            .map_err(|why| format!("{why}, or `continuous`"))?;
+        if interval.get().is_zero() {
+            return Err("batches need some time to fill; write `continuous` for none".to_owned());
+        }
+        Ok(Self::Every(interval))
+    }
+}
+
+impl TryFrom<String> for Trigger {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Trigger> for String {
+    fn from(trigger: Trigger) -> Self {
+        trigger.to_string()
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Continuous => f.write_str("continuous"),
+            Self::Every(interval) => interval.fmt(f),
+        }
+    }
 }

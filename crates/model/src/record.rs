@@ -18,7 +18,7 @@ pub enum Value {
 }
 
 /// One thing to score.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
     /// Which model scores it. Never empty.
     pub data_type: Arc<str>,
@@ -151,11 +151,21 @@ pub trait Decoder: Send {
     /// What every record has.
     fn schema(&self) -> &Arc<Schema>;
 
+    /// Overwrites `record` with the one that the bytes hold; its memory serves again.
+    ///
+    /// # Errors
+    /// When they hold none; what is in `record` then is not to be used.
+    fn decode_into(&mut self, bytes: &[u8], record: &mut Record) -> Result<(), Undecodable>;
+
     /// The record that the bytes hold.
     ///
     /// # Errors
     /// When they hold none.
-    fn decode(&mut self, bytes: &[u8]) -> Result<Record, Undecodable>;
+    fn decode(&mut self, bytes: &[u8]) -> Result<Record, Undecodable> {
+        let mut record = Record::default();
+        self.decode_into(bytes, &mut record)?;
+        Ok(record)
+    }
 }
 
 /// A decoder for the schema of this name (`wine`), or the names there are.

@@ -13,7 +13,7 @@ mod world;
 
 pub use world::{Running, World};
 
-use crate::Strategy;
+use crate::{Settings, Strategy};
 
 /// A scenario: its name, and what it does.
 pub type Scenario = (&'static str, fn(&World));
@@ -78,13 +78,15 @@ pub const SCENARIOS: &[Scenario] = &[
     ("state queries answer as the contract says", models::state),
 ];
 
-/// Runs every scenario for this strategy against the broker at `brokers`.
+/// Runs every scenario for this strategy against the broker at `brokers`. `flags` are given to
+/// every server, such as `--workers 3`.
 ///
 /// # Panics
-/// When a scenario fails; the panic's message names it.
-pub fn run(strategy: &'static Strategy, brokers: &str) {
+/// When a scenario fails; what is printed before names it.
+pub fn run<S: Settings>(strategy: &'static Strategy<S>, brokers: &str, flags: &[&str]) {
     for (name, scenario) in SCENARIOS {
-        run_one(strategy, brokers, name, *scenario);
+        eprintln!("scenario: {name} {}", flags.join(" "));
+        scenario(&World::new(strategy, brokers, flags));
     }
 }
 
@@ -95,11 +97,11 @@ pub fn run(strategy: &'static Strategy, brokers: &str) {
 ///
 /// # Panics
 /// When the scenario fails.
-pub fn broker_comes_back_empty(strategy: &'static Strategy, brokers: &str, restart: impl FnMut()) {
-    streams::broker_comes_back_empty(&World::new(strategy, brokers), restart);
-}
-
-fn run_one(strategy: &'static Strategy, brokers: &str, name: &str, scenario: fn(&World)) {
-    eprintln!("scenario: {name}");
-    scenario(&World::new(strategy, brokers));
+pub fn broker_comes_back_empty<S: Settings>(
+    strategy: &'static Strategy<S>,
+    brokers: &str,
+    flags: &[&str],
+    restart: impl FnMut(),
+) {
+    streams::broker_comes_back_empty(&World::new(strategy, brokers, flags), restart);
 }

@@ -71,9 +71,14 @@ impl Counters {
         self.records.inc_by(records);
     }
 
-    pub(crate) fn scored(&self, scoring_ns: u64) {
-        self.scored.inc();
-        self.scoring.observe(scoring_ns as f64 / 1e9);
+    /// Counts records that were scored together, in this time each.
+    pub(crate) fn scored(&self, records: u64, scoring_ns: u64) {
+        self.scored.inc_by(records);
+        let scoring = self.scoring.local();
+        for _ in 0..records {
+            scoring.observe(scoring_ns as f64 / 1e9);
+        }
+        // Dropping it adds what it has seen.
     }
 
     pub(crate) fn no_model(&self) {

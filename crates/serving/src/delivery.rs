@@ -2,18 +2,19 @@ use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use configuration::Server;
-use kafka::{Acknowledge, Connection, Outgoing, Position, SendError, Sink};
+use configuration::{OnNoModel, Server};
+use kafka::{Acknowledge, Connection, Message, Outgoing, Position, SendError, Sink};
 use model::Score;
 use prost::Message as _;
 use protobufs::{ElementType, ServingResult, Tensor};
 
+use crate::batch::{Pending, Spares};
 use crate::counters::Counters;
 use crate::dead_letter::{ascii, chain};
 use crate::throttle::Throttle;
 use crate::topics::Topics;
 use crate::tracker::{Ticket, Tracker};
-use crate::{DeadLetterKind, Error, Outcome, Pending, ServedModel};
+use crate::{Batch, DeadLetterKind, Error, Outcomes, Scored, ServedModel};
 
 /// How often at most a dead letter is logged, and a score is printed.
 const LINES_PER_SECOND: u32 = 10;
@@ -41,6 +42,7 @@ struct Shared {
     strategy: &'static str,
     settings: Arc<Server>,
     topics: Topics,
+    spares: Spares,
     lines: Throttle,
     warnings: Throttle,
 }
@@ -96,6 +98,7 @@ impl Delivery {
             strategy,
             settings,
             topics,
+            spares: Spares::default(),
             lines: Throttle::new(LINES_PER_SECOND),
             warnings: Throttle::new(LINES_PER_SECOND),
         };
@@ -110,34 +113,73 @@ impl Delivery {
         }
     }
 
-    /// Sends a record's outcome where it belongs. Waits while the producer's queue is full.
-    pub fn deliver(&mut self, pending: &Pending, outcome: Outcome) {
-        // Somebody else scores what was taken away from us.
-        if !self.shared.tracker.is_ours(pending.ticket) {
-            return;
+    /// Sends outcomes where they belong, in order. Waits while the producer's queue is full.
+    pub fn deliver(&mut self, outcomes: impl IntoIterator<Item = Outcomes>) {
+        for Outcomes { batch, scored } in outcomes {
+            match scored {
+                Some(scored) => self.scored(&batch, scored),
+                None => self.without_model(&batch),
+            }
+            self.shared.spares.put(batch);
         }
-        match outcome {
-            Outcome::Scored {
-                score,
-                model,
-                scored_us,
-                scoring_ns,
-            } => {
-                self.result(pending, score, &model, scored_us, scoring_ns);
+    }
+
+    fn scored(&mut self, batch: &Batch, scored: Scored) {
+        // Somebody else scores what was taken away from us.
+        let assigned = self.shared.tracker.assigned();
+        let Scored {
+            model,
+            scored_us,
+            scoring_ns,
+            scores,
+        } = scored;
+        let mut sent = 0;
+        for (pending, score) in batch.records.iter().zip(scores) {
+            if !assigned.holds(pending.ticket) {
+                continue;
             }
-            Outcome::NoModel => {
-                self.shared.counters.no_model();
+            let Some(source) = batch.message(pending) else {
+                continue;
+            };
+            let failure = match score {
+                Ok(score) => {
+                    if sent == 0 {
+                        let data_type = &pending.record.data_type;
+                        self.shared.print(data_type, &score, &model, scoring_ns);
+                    }
+                    self.encode(pending, &source, score, &model, scored_us, scoring_ns);
+                    self.send(&source, pending.ticket)
+                }
+                Err(error) => Err(chain(&error)),
+            };
+            match failure {
+                Ok(()) => sent += 1,
+                Err(reason) => {
+                    self.dead_letter(batch, pending, DeadLetterKind::ScoreFailed, &reason);
+                }
+            }
+        }
+        self.shared.counters.scored(sent, scoring_ns);
+    }
+
+    fn without_model(&self, batch: &Batch) {
+        let assigned = self.shared.tracker.assigned();
+        let ours = batch.records.iter().filter(|p| assigned.holds(p.ticket));
+        for pending in ours {
+            self.shared.counters.no_model();
+            if self.shared.settings.on_no_model == OnNoModel::DeadLetter {
+                let data_type = &pending.record.data_type;
+                let reason = format!("there is no model for the data type `{data_type}`");
+                self.dead_letter(batch, pending, DeadLetterKind::NoModel, &reason);
+            } else {
                 self.shared.tracker.finish(pending.ticket);
-            }
-            Outcome::Failed(error) => {
-                self.dead_letter(pending, DeadLetterKind::ScoreFailed, &chain(&error));
             }
         }
     }
 
     /// Sends a record to the dead-letter topic.
-    pub(crate) fn dead_letter(&self, pending: &Pending, kind: DeadLetterKind, reason: &str) {
-        let Some(message) = pending.message() else {
+    fn dead_letter(&self, batch: &Batch, pending: &Pending, kind: DeadLetterKind, reason: &str) {
+        let Some(message) = batch.message(pending) else {
             return;
         };
         self.stray(
@@ -239,18 +281,16 @@ impl Delivery {
         }
     }
 
-    fn result(
+    /// Writes a record's result into the buffer.
+    fn encode(
         &mut self,
         pending: &Pending,
+        source: &Message<'_>,
         score: Score,
         model: &ServedModel,
         scored_us: i64,
         scoring_ns: u64,
     ) {
-        let Some(source) = pending.message() else {
-            return;
-        };
-        let shared = &*self.shared;
         let message = &mut self.message;
         message.value = score.value;
         match (&mut message.label, &score.label) {
@@ -279,10 +319,12 @@ impl Delivery {
         self.buffer.clear();
         self.buffer.extend_from_slice(model.header());
         // A Vec grows as needed, so that encoding into it cannot run out of room.
-        if message.encode(&mut self.buffer).is_err() {
-            return;
-        }
+        message.encode_raw(&mut self.buffer);
+    }
 
+    /// Sends the result in the buffer, or says why that cannot be.
+    fn send(&self, source: &Message<'_>, ticket: Ticket) -> Result<(), String> {
+        let shared = &*self.shared;
         let submitted = source.header("submitted-us");
         let headers = [("submitted-us", submitted)];
         let outgoing = Outgoing {
@@ -295,31 +337,18 @@ impl Delivery {
         };
         let (size, limit) = (outgoing.size(), shared.topics.results_limit());
         if size > limit {
-            let reason = format!(
+            return Err(format!(
                 "its result of {size} bytes is larger than the results topic takes ({limit} bytes)"
-            );
-            self.dead_letter(pending, DeadLetterKind::ScoreFailed, &reason);
-            return;
+            ));
         }
-        shared.counters.scored(scoring_ns);
         let of_record = Some(source.position.partition);
-        match shared.send(&outgoing, of_record, pending.ticket) {
-            Ok(()) => shared.print(
-                &pending.record.data_type,
-                &score.label,
-                score.value,
-                model,
-                scoring_ns,
-            ),
-            Err(error) => {
-                let reason = format!("its result cannot be sent: {}", chain(&error));
-                self.dead_letter(pending, DeadLetterKind::ScoreFailed, &reason);
-            }
-        }
+        shared
+            .send(&outgoing, of_record, ticket)
+            .map_err(|error| format!("its result cannot be sent: {}", chain(&error)))
     }
 
     /// Takes in what has been acknowledged, waiting up to `timeout` for something.
-    pub fn poll(&self, timeout: Duration) {
+    pub(crate) fn poll(&self, timeout: Duration) {
         self.shared.sink.poll(timeout);
     }
 
@@ -340,23 +369,9 @@ impl Delivery {
         })
     }
 
-    pub(crate) fn count_no_model(&self) {
-        self.shared.counters.no_model();
-    }
-
-    /// Puts a record aside, as far as its partition's commits and revocation are concerned.
-    pub(crate) fn keep(&self, pending: &Pending) {
-        self.shared.tracker.keep(pending.ticket);
-    }
-
-    /// Puts a record on its way again.
-    pub(crate) fn resume(&self, pending: &Pending) {
-        self.shared.tracker.resume(pending.ticket);
-    }
-
-    /// Whether the record is still ours to score.
-    pub(crate) fn is_ours(&self, pending: &Pending) -> bool {
-        self.shared.tracker.is_ours(pending.ticket)
+    /// The memory of batches that were delivered.
+    pub(crate) fn spares(&self) -> &Spares {
+        &self.shared.spares
     }
 
     /// Why nothing more can be delivered, if that is so.
@@ -414,18 +429,11 @@ impl Shared {
         }
     }
 
-    fn print(
-        &self,
-        data_type: &str,
-        label: &Option<Arc<str>>,
-        value: Option<f64>,
-        model: &ServedModel,
-        scoring_ns: u64,
-    ) {
+    fn print(&self, data_type: &str, score: &Score, model: &ServedModel, scoring_ns: u64) {
         if self.settings.basics.quiet || self.lines.pass().is_none() {
             return;
         }
-        let result = match (value, label) {
+        let result = match (score.value, &score.label) {
             (Some(value), _) => format!("{value:?}"),
             (None, Some(label)) => label.to_string(),
             (None, None) => "none".to_owned(),

@@ -11,10 +11,11 @@ use axum::routing::get;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::Queries;
 use crate::counters::Counters;
 use crate::readiness::Readiness;
+use crate::state::StateAnswer;
 use crate::tracker::Tracker;
-use crate::{ModelState, Queries};
 
 /// How long a strategy may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -43,6 +44,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/state", get(state))
         .route("/state/instances", get(instances))
         .route("/state/{data_type}", get(model_state))
+        .route("/progress", get(progress))
         .route("/metrics", get(metrics))
         .fallback(unknown)
         .method_not_allowed_fallback(|| async {
@@ -67,7 +69,7 @@ struct InstanceState<'a> {
     scored: u64,
     no_model: u64,
     dead_letters: u64,
-    models: Vec<ModelState>,
+    models: Vec<StateAnswer>,
 }
 
 /// Why there is no answer, as JSON.
@@ -79,8 +81,8 @@ impl IntoResponse for Refused {
     }
 }
 
-async fn unknown() -> Response {
-    let known = [
+async fn unknown(State(api): State<Arc<Api>>) -> Response {
+    let mut known = vec![
         "/health/live",
         "/health/ready",
         "/models",
@@ -89,6 +91,7 @@ async fn unknown() -> Response {
         "/state/{dataType}",
         "/metrics",
     ];
+    known.extend(api.queries.progress().map(|_| "/progress"));
     let body = json!({ "error": "there is nothing at this path", "known": known });
     (StatusCode::NOT_FOUND, Json(body)).into_response()
 }
@@ -143,7 +146,7 @@ async fn model_state(
 ) -> Result<Response, Refused> {
     scope(&parameters)?;
     let states = api.states().await?;
-    if let Some(state) = states.iter().find(|state| state.data_type == data_type) {
+    if let Some(state) = states.iter().find(|state| state.data_type() == data_type) {
         return Ok(Json(state).into_response());
     }
     let body = json!({
@@ -151,6 +154,14 @@ async fn model_state(
         "known": names(&states),
     });
     Ok((StatusCode::NOT_FOUND, Json(body)).into_response())
+}
+
+/// How the last batches went, where the strategy has batches.
+async fn progress(State(api): State<Arc<Api>>) -> Response {
+    match api.queries.progress() {
+        Some(progress) => Json(progress.batches()).into_response(),
+        None => unknown(State(api)).await,
+    }
 }
 
 async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Refused> {
@@ -179,17 +190,14 @@ fn scope(parameters: &BTreeMap<String, String>) -> Result<(), Refused> {
     }
 }
 
-fn names(states: &[ModelState]) -> Vec<&str> {
-    states
-        .iter()
-        .map(|state| state.data_type.as_str())
-        .collect()
+fn names(states: &[StateAnswer]) -> Vec<&str> {
+    states.iter().map(StateAnswer::data_type).collect()
 }
 
 impl Api {
-    async fn states(&self) -> Result<Vec<ModelState>, Refused> {
+    async fn states(&self) -> Result<Vec<StateAnswer>, Refused> {
         match tokio::time::timeout(PATIENCE, self.queries.states()).await {
-            Ok(Some(states)) => Ok(states),
+            Ok(Some(states)) => Ok(states.iter().map(StateAnswer::of).collect()),
             Ok(None) | Err(_) => Err(Refused(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the strategy does not answer at the moment: ask again",

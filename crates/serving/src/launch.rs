@@ -1,25 +1,23 @@
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::sync::{Arc, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use configuration::{OnNoModel, Server};
+use configuration::{OnNoModel, Program, Server};
 use kafka::{Admin, Connection, TopicReader};
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::counters::Counters;
+use crate::group::{Group, Terms, Threads};
 use crate::http::{Api, router};
 use crate::models::Models;
-use crate::partitions::Partitions;
 use crate::readiness::Readiness;
 use crate::topics::Topics;
 use crate::tracker::Tracker;
-use crate::{
-    Answer, Delivery, Error, ModelState, Operator, Records, ServedModel, Shutdown, StateQuery,
-    clock,
-};
+use crate::{Delivery, Error, Operators, Queries, ServedModel, Shutdown, clock};
 
 /// How long everything may take to end in good order after a signal.
 const GRACE: Duration = Duration::from_millis(4_300);
@@ -29,80 +27,51 @@ const REPORT: Duration = Duration::from_secs(3);
 const MODELS_AHEAD: usize = 4;
 
 /// A way to join records and models, as a value.
-pub struct Strategy {
+pub struct Strategy<S = Server> {
     /// Its name: of the consumer group, in the `ready` line, in dead letters.
     pub name: &'static str,
     /// What `--help` says of it.
     pub about: &'static str,
     /// The port of the state queries where `--http` names none.
     pub port: u16,
-    /// Runs until [`Records::poll`] says to stop.
-    pub run: fn(Context) -> anyhow::Result<()>,
+    /// Runs with these settings until the records end.
+    pub run: fn(Context, S) -> anyhow::Result<()>,
 }
+
+/// The settings of a strategy: those of every server, and its own.
+pub trait Settings: Program + AsRef<Server> + Send + 'static {}
+
+impl<S: Program + AsRef<Server> + Send + 'static> Settings for S {}
+
+/// The models that come while a strategy runs.
+pub type Updates = ReceiverStream<Arc<ServedModel>>;
 
 /// What a strategy works with.
 pub struct Context {
     /// The models to begin with: to be staged before the first record.
     pub initial: Vec<Arc<ServedModel>>,
     /// The models that come while it runs.
-    pub updates: mpsc::Receiver<Arc<ServedModel>>,
-    /// The records to score.
-    pub records: Records,
-    /// Makes what scores them.
+    pub updates: Updates,
+    /// Where records come from.
+    pub group: Group,
+    /// What scores them.
     pub operators: Operators,
+    /// Where outcomes go.
+    pub delivery: Delivery,
     /// Where the strategy says how to ask for its state.
     pub queries: Queries,
-}
-
-/// Makes operators: one for each data type, wherever the strategy wants it.
-#[derive(Clone)]
-pub struct Operators {
-    delivery: Delivery,
-    on_no_model: OnNoModel,
-}
-
-impl Operators {
-    /// An operator without a model.
-    #[must_use]
-    pub fn operator(&self) -> Operator {
-        Operator::new(self.delivery.clone(), self.on_no_model)
-    }
-
-    /// Whether records wait for the first model of their data type, each in its operator.
-    #[must_use]
-    pub fn wait_for_models(&self) -> bool {
-        self.on_no_model == OnNoModel::Wait
-    }
-}
-
-/// Where state queries are answered, once the strategy has said how.
-#[derive(Clone, Default)]
-pub struct Queries {
-    query: Arc<OnceLock<Box<dyn StateQuery>>>,
-}
-
-impl Queries {
-    /// From now on state queries are answered by `query`. Only the first call counts.
-    pub fn answer(&self, query: impl StateQuery + 'static) {
-        let _ = self.query.set(Box::new(query));
-    }
-
-    pub(crate) fn states(&self) -> Answer<Option<Vec<ModelState>>> {
-        match self.query.get() {
-            Some(query) => query.states(),
-            None => Box::pin(async { Some(Vec::new()) }),
-        }
-    }
+    /// Where state queries are answered.
+    pub address: SocketAddr,
 }
 
 /// The `main` of a strategy: reads the settings, serves until SIGINT or SIGTERM, and says how it
 /// went. Exit status 0 after a signal, 1 on failure, 2 on wrong usage.
 #[must_use]
-pub fn launch(strategy: &Strategy) -> ExitCode {
+pub fn launch<S: Settings>(strategy: &Strategy<S>) -> ExitCode {
     let command = clap::Command::new(format!("{}-server", strategy.name))
         .about(strategy.about)
         .version(env!("CARGO_PKG_VERSION"));
-    let settings: Server = configuration::load(command);
+    let settings: S = configuration::load(command);
     let filter = tracing_subscriber::EnvFilter::builder()
         .with_default_directive(tracing::Level::INFO.into())
         .from_env_lossy();
@@ -118,7 +87,7 @@ pub fn launch(strategy: &Strategy) -> ExitCode {
     let outcome = on_signals(shutdown.clone())
         .map_err(Error::System)
         .and_then(|()| {
-            let (name, brokers) = (strategy.name, settings.basics.brokers().to_owned());
+            let (name, brokers) = (strategy.name, settings.basics().brokers().to_owned());
             serve(strategy, settings, &shutdown, move |http| {
                 let mut stderr = std::io::stderr();
                 let _ = writeln!(stderr, "ready {name} brokers={brokers} http=http://{http}");
@@ -179,13 +148,13 @@ fn on_signals(shutdown: Shutdown) -> std::io::Result<()> {
 ///
 /// # Errors
 /// When it cannot start, or cannot go on.
-pub fn serve(
-    strategy: &Strategy,
-    settings: Server,
+pub fn serve<S: Settings>(
+    strategy: &Strategy<S>,
+    own: S,
     shutdown: &Shutdown,
     ready: impl FnOnce(SocketAddr) + Send + 'static,
 ) -> Result<(), Error> {
-    let settings = Arc::new(settings);
+    let settings = Arc::new(own.as_ref().clone());
     let decoder = model::decoder(&settings.record).map_err(|known| Error::UnknownSchema {
         name: settings.record.clone(),
         known: known.join(", "),
@@ -259,16 +228,17 @@ pub fn serve(
     };
     readiness.models_are_read();
     let group = settings.group.as_deref().unwrap_or(strategy.name);
-    let partitions = Partitions::new(tracker, delivery.clone(), readiness);
-    let records = Records::open(
-        &connection,
-        group,
-        settings.basics.data_topic.clone(),
-        decoder,
-        partitions,
+    let (group, threads) = Group::new(Terms {
+        connection,
+        group: group.to_owned(),
+        topic: settings.basics.data_topic.clone(),
+        schema: settings.record.clone(),
+        delivery: delivery.clone(),
+        tracker: Arc::clone(&tracker),
         counters,
-        shutdown.clone(),
-    )?;
+        readiness,
+        shutdown: shutdown.clone(),
+    });
     let (sender, updates) = mpsc::channel(MODELS_AHEAD);
     let stop = shutdown.clone();
     let following = thread::Builder::new()
@@ -278,31 +248,46 @@ pub fn serve(
             let _stop = StopOnDrop(stop);
             models.follow(&sender)
         })?;
-    let operators = Operators {
-        delivery: delivery.clone(),
-        on_no_model: settings.on_no_model,
-    };
+    let wait_for_models = settings.on_no_model == OnNoModel::Wait;
     let context = Context {
         initial,
-        updates,
-        records,
-        operators,
+        updates: ReceiverStream::new(updates),
+        group,
+        operators: Operators::new(tracker, wait_for_models),
+        delivery: delivery.clone(),
         queries,
+        address,
     };
-    let ran = (strategy.run)(context);
+    let ran = (strategy.run)(context, own);
     shutdown.request();
-    let followed = following
-        .join()
-        .map_err(|_| Error::Ended("the models thread panicked".into()));
+    let read = joined(&threads, "records");
+    let followed = join(following, "models");
     runtime.shutdown_timeout(Duration::from_millis(200));
     ran.map_err(|error| Error::Ended(format!("{error:#}")))?;
-    followed??;
-    // Closing the records has flushed. What is left are dead letters of models, or a broker that is
+    read?;
+    followed?;
+    // Closing the records has drained. What is left are dead letters of models, or a broker that is
     // away; both come again.
     if let Err(error) = delivery.flush(Duration::from_millis(500)) {
         tracing::warn!("not everything was delivered: {error}");
     }
     Ok(())
+}
+
+fn join(thread: JoinHandle<Result<(), Error>>, name: &str) -> Result<(), Error> {
+    thread
+        .join()
+        .unwrap_or_else(|_| Err(Error::Ended(format!("the {name} thread panicked"))))
+}
+
+/// How the threads ended: all of them are waited for, and the first failure counts.
+fn joined(threads: &Threads, name: &str) -> Result<(), Error> {
+    let threads = std::mem::take(&mut *threads.lock().unwrap_or_else(PoisonError::into_inner));
+    let ends: Vec<_> = threads
+        .into_iter()
+        .map(|thread| join(thread, name))
+        .collect();
+    ends.into_iter().collect()
 }
 
 /// Asks for the end when it is dropped, by a panic too.

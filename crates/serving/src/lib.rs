@@ -1,7 +1,7 @@
 //! All that a model-serving strategy needs, except the strategy.
 //!
-//! Records come in by [`Records`], models by [`Context::initial`] and [`Context::updates`]. An
-//! [`Operator`] scores the records of one data type with its current model and delivers the
+//! Records come in by [`Group::join`], models by [`Context::initial`] and [`Context::updates`]. An
+//! [`Operator`] scores the records of one data type with its current model, [`Delivery`] takes the
 //! outcomes; where operators stand, and how the two streams meet there, is what a strategy decides.
 //! [`launch`] does the rest: settings, topics, readiness, state queries, metrics, signals.
 //!
@@ -11,24 +11,26 @@
 //!   [`Context::initial`] before the first record.
 //! - A record is finished when its result, or its dead letter, is acknowledged, or when it is
 //!   dropped as it should be; each partition is committed up to the first record that is not. So a
-//!   strategy may do with a [`Pending`] record what it likes, and loses none.
+//!   strategy may do with a [`Batch`] what it likes, and loses no record.
 //! - Records of a data type that come from one partition stay in order as long as the strategy
 //!   gives them to its operator in order.
-//! - What is under way is bounded: the source waits for what is unfinished, and an operator waits
-//!   for the sink.
+//! - What is under way is bounded: the source waits for what is unfinished, and delivery waits for
+//!   the sink.
 
+mod batch;
 mod clock;
 pub mod conformance;
 mod counters;
 mod dead_letter;
 mod delivery;
+mod group;
 mod http;
 mod launch;
 mod models;
 mod operator;
 mod partitions;
+mod queries;
 mod readiness;
-mod records;
 mod scorer;
 mod served;
 mod shutdown;
@@ -37,15 +39,19 @@ mod throttle;
 mod topics;
 mod tracker;
 
+pub use batch::Batch;
 pub use dead_letter::DeadLetterKind;
 pub use delivery::Delivery;
-pub use launch::{Context, Operators, Queries, Strategy, launch, serve};
-pub use operator::{Operator, by_data_type};
-pub use records::{Pending, Records};
-pub use scorer::{Outcome, Scorer, ScorerState};
+pub use group::{Group, Records};
+pub use launch::{Context, Settings, Strategy, Updates, launch, serve};
+pub use operator::{Operator, Operators, Outcomes};
+pub use queries::{
+    Answer, Asked, BatchProgress, Progress, Queries, Question, Questions, StateQuery, questions,
+};
+pub use scorer::{Scored, Scorer};
 pub use served::ServedModel;
 pub use shutdown::Shutdown;
-pub use state::{Answer, ModelState, NextState, StateQuery, TotalState};
+pub use state::ModelState;
 
 /// Why a server cannot start, or cannot go on.
 #[derive(Debug, thiserror::Error)]

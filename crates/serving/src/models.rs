@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,7 +15,6 @@ use tokio::sync::mpsc;
 use crate::counters::Counters;
 use crate::dead_letter::chain;
 use crate::delivery::{Delivery, Stray};
-use crate::records::headers_of;
 use crate::tracker::Ticket;
 use crate::{DeadLetterKind, Error, ServedModel, Shutdown};
 
@@ -43,6 +43,7 @@ struct Loader {
     detail: Detail,
     delivery: Delivery,
     counters: Arc<Counters>,
+    loaded: Cell<u64>,
 }
 
 /// At start, what the topic holds for one data type.
@@ -76,6 +77,7 @@ impl Models {
             detail,
             delivery,
             counters,
+            loaded: Cell::new(0),
         };
         Self {
             reader,
@@ -204,7 +206,9 @@ impl Loader {
             took = ?started.elapsed(),
             "model loaded"
         );
-        Ok(Arc::new(ServedModel::new(descriptor, model)))
+        let sequence = self.loaded.get();
+        self.loaded.set(sequence + 1);
+        Ok(Arc::new(ServedModel::new(descriptor, model, sequence)))
     }
 
     fn refuse(&self, message: &OwnedMessage, refusal: &Refusal) {
@@ -220,7 +224,11 @@ impl Loader {
             position: message.position,
             key: message.key.as_ref().map(Bytes::as_ref),
             value: message.payload.as_ref().map(Bytes::as_ref),
-            headers: headers_of(&message.headers),
+            headers: message
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_deref()))
+                .collect(),
             ticket: Ticket::NONE,
         };
         self.delivery.stray(&stray, kind, &chain(refusal));

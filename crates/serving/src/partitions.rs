@@ -5,15 +5,16 @@ use kafka::{Assignment, Committer};
 
 use crate::Delivery;
 use crate::readiness::Readiness;
-use crate::tracker::Tracker;
+use crate::tracker::{Member, Tracker};
 
 /// How long a revoked partition may drain: less than the session timeout, and than what is left
 /// after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Hears which partitions are ours: those that come are tracked from then on, those that go are
+/// Hears which partitions are the member's: those that come are tracked from then on, those that go are
 /// drained and committed before they are released.
 pub(crate) struct Partitions {
+    member: Member,
     tracker: Arc<Tracker>,
     delivery: Delivery,
     readiness: Arc<Readiness>,
@@ -21,29 +22,23 @@ pub(crate) struct Partitions {
 
 impl Partitions {
     pub(crate) fn new(
+        member: Member,
         tracker: Arc<Tracker>,
         delivery: Delivery,
         readiness: Arc<Readiness>,
     ) -> Self {
         Self {
+            member,
             tracker,
             delivery,
             readiness,
         }
     }
-
-    pub(crate) fn tracker(&self) -> &Arc<Tracker> {
-        &self.tracker
-    }
-
-    pub(crate) fn delivery(&self) -> &Delivery {
-        &self.delivery
-    }
 }
 
 impl Assignment for Partitions {
     fn assigned(&self, partitions: &[i32]) {
-        self.tracker.assign(partitions);
+        self.tracker.assign(self.member, partitions);
         // The broker may have come back without its topics, or with more partitions.
         self.delivery.look_up_topics();
         self.readiness.is_assigned();
@@ -52,10 +47,10 @@ impl Assignment for Partitions {
     fn revoked(&self, partitions: &[i32], lost: bool, committer: Committer<'_>) {
         if !lost {
             let deadline = Instant::now() + DRAIN;
-            while !self.tracker.is_idle(partitions) && Instant::now() < deadline {
+            while !self.tracker.is_idle(self.member, partitions) && Instant::now() < deadline {
                 self.delivery.poll(Duration::from_millis(5));
             }
-            let positions = self.tracker.committable(partitions);
+            let positions = self.tracker.committable(self.member, partitions);
             if let Err(error) = committer.commit_sync(&positions) {
                 tracing::warn!(
                     ?partitions,
@@ -63,6 +58,6 @@ impl Assignment for Partitions {
                 );
             }
         }
-        self.tracker.revoke(partitions);
+        self.tracker.revoke(self.member, partitions);
     }
 }

@@ -4,27 +4,19 @@ use std::time::Instant;
 
 use model::{Evaluator, Record, Score, ScoreError, Statistics};
 
-use crate::ServedModel;
-use crate::clock;
+use crate::{ModelState, ServedModel, clock};
 
-/// What became of a record.
+/// What a model says of records that were scored together.
 #[derive(Debug)]
-pub enum Outcome {
-    /// It was scored.
-    Scored {
-        /// The score.
-        score: Score,
-        /// By this model.
-        model: Arc<ServedModel>,
-        /// At this time, microseconds since 1970.
-        scored_us: i64,
-        /// In this time, nanoseconds; records scored together share theirs equally.
-        scoring_ns: u64,
-    },
-    /// Its data type has no model.
-    NoModel,
-    /// The model could not score it.
-    Failed(ScoreError),
+pub struct Scored {
+    /// The model.
+    pub model: Arc<ServedModel>,
+    /// When, microseconds since 1970.
+    pub scored_us: i64,
+    /// In what time each, nanoseconds: records that are scored together share theirs equally.
+    pub scoring_ns: u64,
+    /// What it says of each record, in order.
+    pub scores: Vec<Result<Score, ScoreError>>,
 }
 
 /// The heart: the current model of a data type, the next one, and what scoring with them took.
@@ -36,7 +28,6 @@ pub enum Outcome {
 pub struct Scorer {
     current: Option<Current>,
     next: Option<Arc<ServedModel>>,
-    results: Vec<Result<Score, ScoreError>>,
 }
 
 /// The current model, in the hands of this thread.
@@ -74,19 +65,6 @@ impl Current {
     }
 }
 
-/// What a scorer can say of itself.
-#[derive(Clone, Debug)]
-pub struct ScorerState {
-    /// The current model.
-    pub model: Arc<ServedModel>,
-    /// Since when, microseconds since 1970.
-    pub since_us: i64,
-    /// How it has done.
-    pub statistics: Statistics,
-    /// The staged model, if there is one.
-    pub next: Option<Arc<ServedModel>>,
-}
-
 impl Scorer {
     /// Makes `model` the next one. A model that was staged before and never scored is replaced.
     pub fn stage(&mut self, model: Arc<ServedModel>) {
@@ -103,50 +81,41 @@ impl Scorer {
         self.current.is_some()
     }
 
-    /// Scores records with one model, in order; `outcomes` is cleared and gets one for each.
-    pub fn score(&mut self, records: &[&Record], outcomes: &mut Vec<Outcome>) {
-        outcomes.clear();
-        if records.is_empty() {
-            return;
-        }
-        if let Some(next) = self.next.take() {
+    /// Scores records with one model, in order. Nothing: there is no model.
+    pub fn score(&mut self, records: &[&Record]) -> Option<Scored> {
+        if !records.is_empty()
+            && let Some(next) = self.next.take()
+        {
             self.current = Some(Current::new(next));
         }
-        let Some(current) = &mut self.current else {
-            outcomes.extend(records.iter().map(|_| Outcome::NoModel));
-            return;
-        };
+        let current = self.current.as_mut()?;
+        let mut scores = Vec::with_capacity(records.len());
         let started = Instant::now();
-        current.score(records, &mut self.results);
+        current.score(records, &mut scores);
         let took = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let scoring_ns = took / records.len() as u64;
+        let scoring_ns = took.checked_div(records.len() as u64).unwrap_or_default();
         let scored_us = clock::now_us();
-        for (record, result) in records.iter().zip(self.results.drain(..)) {
-            outcomes.push(match result {
-                Ok(score) => {
-                    let submitted_us = record.submitted_us.unwrap_or(scored_us);
-                    // Clocks of other machines may run ahead of ours.
-                    let total_us = scored_us.saturating_sub(submitted_us).max(0).unsigned_abs();
-                    current
-                        .statistics
-                        .add(scoring_ns, total_us.saturating_mul(1000));
-                    let model = Arc::clone(&current.model);
-                    Outcome::Scored {
-                        score,
-                        model,
-                        scored_us,
-                        scoring_ns,
-                    }
-                }
-                Err(error) => Outcome::Failed(error),
-            });
+        for (record, score) in records.iter().zip(&scores) {
+            if score.is_ok() {
+                let submitted_us = record.submitted_us.unwrap_or(scored_us);
+                // Clocks of other machines may run ahead of ours.
+                let total_us = scored_us.saturating_sub(submitted_us).max(0).unsigned_abs();
+                let total_ns = total_us.saturating_mul(1000);
+                current.statistics.add(scoring_ns, total_ns);
+            }
         }
+        Some(Scored {
+            model: Arc::clone(&current.model),
+            scored_us,
+            scoring_ns,
+            scores,
+        })
     }
 
     /// The current model and how it has done; nothing before the first model.
     #[must_use]
-    pub fn state(&self) -> Option<ScorerState> {
-        self.current.as_ref().map(|current| ScorerState {
+    pub fn state(&self) -> Option<ModelState> {
+        self.current.as_ref().map(|current| ModelState {
             model: Arc::clone(&current.model),
             since_us: current.since_us,
             statistics: current.statistics,
@@ -188,7 +157,7 @@ mod tests {
         let model = ModelRegistry::default()
             .create(&descriptor, decoder.schema(), Detail::Value)
             .unwrap();
-        Arc::new(ServedModel::new(descriptor, model))
+        Arc::new(ServedModel::new(descriptor, model, 0))
     }
 
     fn record(alcohol: f64) -> Record {
@@ -201,54 +170,44 @@ mod tests {
         }
     }
 
-    fn names(outcomes: &[Outcome]) -> Vec<String> {
-        let name = |outcome: &Outcome| match outcome {
-            Outcome::Scored { model, score, .. } => {
-                format!(
-                    "{} {}",
-                    model.descriptor.name,
-                    score.value.unwrap_or(f64::NAN)
-                )
-            }
-            Outcome::NoModel => "no model".to_owned(),
-            Outcome::Failed(_) => "failed".to_owned(),
+    fn says(scorer: &mut Scorer, records: &[&Record]) -> Vec<String> {
+        let Some(scored) = scorer.score(records) else {
+            return vec!["no model".to_owned()];
         };
-        outcomes.iter().map(name).collect()
+        let name = &scored.model.descriptor.name;
+        let scores = scored.scores.iter().map(|score| match score {
+            Ok(score) => format!("{name} {}", score.value.unwrap_or(f64::NAN)),
+            Err(_) => "failed".to_owned(),
+        });
+        scores.collect()
     }
 
     #[test]
     fn a_staged_model_takes_over_between_two_calls() {
         let mut scorer = Scorer::default();
-        let mut outcomes = Vec::new();
         let (one, two) = (record(1.0), record(2.0));
-        scorer.score(&[&one], &mut outcomes);
-        assert_eq!(names(&outcomes), ["no model"]);
+        assert_eq!(says(&mut scorer, &[&one]), ["no model"]);
         scorer.stage(model("a", 10.0));
-        scorer.score(&[&one, &two], &mut outcomes);
-        assert_eq!(names(&outcomes), ["a 11", "a 12"]);
+        assert_eq!(says(&mut scorer, &[&one, &two]), ["a 11", "a 12"]);
         scorer.stage(model("b", 20.0));
         let state = scorer.state().unwrap();
         assert_eq!(&*state.model.descriptor.name, "a");
         assert_eq!(&*state.next.unwrap().descriptor.name, "b");
         // A batch of nothing is no record: the model that serves still does.
-        scorer.score(&[], &mut outcomes);
+        assert_eq!(says(&mut scorer, &[]), [""; 0]);
         assert_eq!(&*scorer.state().unwrap().model.descriptor.name, "a");
         scorer.stage(model("c", 30.0));
-        scorer.score(&[&one], &mut outcomes);
-        assert_eq!(names(&outcomes), ["c 31"]);
+        assert_eq!(says(&mut scorer, &[&one]), ["c 31"]);
         assert!(scorer.state().unwrap().next.is_none());
     }
 
     #[test]
-    fn a_failed_score_is_an_outcome_and_is_not_counted() {
+    fn a_failed_score_is_not_counted() {
         let mut scorer = Scorer::default();
         scorer.stage(model("a", 0.0));
-        let mut outcomes = Vec::new();
-        scorer.score(
-            &[&record(1.0), &record(f64::NAN), &record(3.0)],
-            &mut outcomes,
-        );
-        assert_eq!(names(&outcomes), ["a 1", "failed", "a 3"]);
+        let records = [record(1.0), record(f64::NAN), record(3.0)];
+        let records: Vec<_> = records.iter().collect();
+        assert_eq!(says(&mut scorer, &records), ["a 1", "failed", "a 3"]);
         let state = scorer.state().unwrap();
         assert_eq!(
             (state.statistics.scoring.count, state.statistics.total.count),
@@ -261,11 +220,10 @@ mod tests {
     #[test]
     fn statistics_start_anew_with_each_model() {
         let mut scorer = Scorer::default();
-        let mut outcomes = Vec::new();
         scorer.stage(model("a", 0.0));
-        scorer.score(&[&record(1.0)], &mut outcomes);
+        says(&mut scorer, &[&record(1.0)]);
         scorer.stage(model("b", 0.0));
-        scorer.score(&[&record(1.0), &record(1.0)], &mut outcomes);
+        says(&mut scorer, &[&record(1.0), &record(1.0)]);
         assert_eq!(scorer.state().unwrap().statistics.scoring.count, 2);
     }
 }

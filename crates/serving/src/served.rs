@@ -11,14 +11,16 @@ pub struct ServedModel {
     pub descriptor: Descriptor,
     /// The model itself.
     pub model: Arc<dyn Model>,
+    /// Its place among all models that this process has loaded: of two, the greater is the newer.
+    pub sequence: u64,
     /// What all of its results have in common, encoded once.
     header: Vec<u8>,
 }
 
 impl ServedModel {
-    /// The model that came of this descriptor.
+    /// The model that came of this descriptor, as the `sequence`th of this process.
     #[must_use]
-    pub fn new(descriptor: Descriptor, model: Arc<dyn Model>) -> Self {
+    pub fn new(descriptor: Descriptor, model: Arc<dyn Model>, sequence: u64) -> Self {
         let shared = ServingResult {
             data_type: descriptor.data_type.to_string(),
             model_name: descriptor.name.to_string(),
@@ -31,6 +33,7 @@ impl ServedModel {
             header: shared.encode_to_vec(),
             descriptor,
             model,
+            sequence,
         }
     }
 

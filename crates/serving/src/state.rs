@@ -1,69 +1,120 @@
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use model::Spread;
+use model::{Spread, Statistics};
 use serde::Serialize;
 
-use crate::scorer::ScorerState;
+use crate::ServedModel;
+
+/// The current model of a data type, and how it has done.
+#[derive(Clone, Debug)]
+pub struct ModelState {
+    /// The model.
+    pub model: Arc<ServedModel>,
+    /// Since when it has been the current one, microseconds since 1970.
+    pub since_us: i64,
+    /// How it has done.
+    pub statistics: Statistics,
+    /// The staged model, if there is one.
+    pub next: Option<Arc<ServedModel>>,
+}
+
+/// Puts together what the parts of a strategy say of the same data type, and sorts by data type.
+///
+/// Parts that have seen no record since a model came still have the one before: the newest one that
+/// has scored anywhere, or is current anywhere, is the current one, and only what it has done counts.
+pub(crate) fn merge(states: Vec<ModelState>) -> Vec<ModelState> {
+    let mut merged: BTreeMap<Arc<str>, ModelState> = BTreeMap::new();
+    for state in states {
+        let data_type = Arc::clone(&state.model.descriptor.data_type);
+        match merged.remove(&data_type) {
+            None => merged.insert(data_type, state),
+            Some(other) => merged.insert(data_type, both(state, other)),
+        };
+    }
+    merged.into_values().collect()
+}
+
+fn both(one: ModelState, other: ModelState) -> ModelState {
+    let (mut newer, older) = if one.model.sequence >= other.model.sequence {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    if newer.model.sequence == older.model.sequence {
+        newer.since_us = newer.since_us.min(older.since_us);
+        newer.statistics.merge(&older.statistics);
+    }
+    let current = newer.model.sequence;
+    let staged = [newer.next.take(), older.next].into_iter().flatten();
+    newer.next = staged
+        .filter(|next| next.sequence > current)
+        .max_by_key(|next| next.sequence);
+    newer
+}
 
 /// What the state queries say of a data type's model. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ModelState {
+pub(crate) struct StateAnswer {
     /// The data type.
-    pub data_type: String,
+    data_type: String,
     /// The name of the current model.
-    pub name: String,
+    name: String,
     /// Its description.
-    pub description: String,
+    description: String,
     /// Its format.
-    pub model_type: &'static str,
+    model_type: &'static str,
     /// Its version.
-    pub version: String,
+    version: String,
     /// The first eight bytes of its SHA-256, in hexadecimal.
-    pub digest: String,
+    digest: String,
     /// Since when it has been the current one, ms since 1970.
-    pub since: i64,
+    since: i64,
     /// How many records it has scored.
-    pub usage: u64,
+    usage: u64,
     /// The sum of scoring times.
-    pub duration: f64,
+    duration: f64,
     /// The mean scoring time.
-    pub average: f64,
+    average: f64,
     /// The shortest scoring time.
-    pub min: f64,
+    min: f64,
     /// The longest scoring time.
-    pub max: f64,
+    max: f64,
     /// From submission to score.
-    pub total: TotalState,
+    total: TotalState,
     /// The model that is staged, if one is.
-    pub next: Option<NextState>,
+    next: Option<NextState>,
 }
 
 /// Times from a record's submission to its score, in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct TotalState {
+struct TotalState {
     /// The mean.
-    pub average: f64,
+    average: f64,
     /// The shortest.
-    pub min: f64,
+    min: f64,
     /// The longest.
-    pub max: f64,
+    max: f64,
 }
 
 /// A staged model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct NextState {
+struct NextState {
     /// Its name.
-    pub name: String,
+    name: String,
     /// Its version.
-    pub version: String,
+    version: String,
 }
 
-impl ModelState {
-    pub(crate) fn of(state: &ScorerState) -> Self {
+impl StateAnswer {
+    pub(crate) fn data_type(&self) -> &str {
+        &self.data_type
+    }
+
+    pub(crate) fn of(state: &ModelState) -> Self {
         const NS_PER_MS: f64 = 1e6;
         let ms = |ns: u64| ns as f64 / NS_PER_MS;
         let mean = |spread: &Spread| spread.average() / NS_PER_MS;
@@ -93,13 +144,4 @@ impl ModelState {
             }),
         }
     }
-}
-
-/// An answer that comes later.
-pub type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// Asks a strategy for its state, wherever that lives. `None`: the strategy does not answer.
-pub trait StateQuery: Send + Sync {
-    /// The states of all data types that have a model, in the order of their names.
-    fn states(&self) -> Answer<Option<Vec<ModelState>>>;
 }

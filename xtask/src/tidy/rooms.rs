@@ -45,7 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// What a strategy may use; strategies are the crates with a `[package.metadata.strategy]`, and
 /// need no row above.
-const STRATEGIES_USE: &[&str] = &["serving", "dataflow"];
+const STRATEGIES_USE: &[&str] = &["configuration", "serving", "dataflow"];
 
 /// What one strategy may use beyond that.
 const EXCEPTIONS: &[(&str, &[&str])] = &[("tf-serving-server", &["protobufs"])];

@@ -53,7 +53,7 @@ impl Decoder for WineDecoder {
         &self.schema
     }
 
-    fn decode(&mut self, bytes: &[u8]) -> Result<Record, Undecodable> {
+    fn decode_into(&mut self, bytes: &[u8], record: &mut Record) -> Result<(), Undecodable> {
         let wine = &mut self.message;
         // Clearing keeps the memory of the data type, so that decoding the next one needs none.
         wine.clear();
@@ -77,11 +77,13 @@ impl Decoder for WineDecoder {
             wine.sulphates,
             wine.alcohol,
         ];
-        Ok(Record {
-            data_type: self.data_types.intern(&wine.data_type),
-            submitted_us: (wine.ts > 0).then(|| wine.ts.saturating_mul(1000)),
-            values: numbers.map(Value::Number).into(),
-        })
+        if *record.data_type != *wine.data_type {
+            record.data_type = self.data_types.intern(&wine.data_type);
+        }
+        record.submitted_us = (wine.ts > 0).then(|| wine.ts.saturating_mul(1000));
+        record.values.clear();
+        record.values.extend(numbers.map(Value::Number));
+        Ok(())
     }
 }
 

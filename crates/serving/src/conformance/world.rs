@@ -12,19 +12,25 @@ use protobufs::model_descriptor::{MessageContent, ModelType};
 use protobufs::{ModelDescriptor, ServingResult, WineRecord};
 use serde_json::Value;
 
-use crate::{Error, Shutdown, Strategy, serve};
+use crate::{Error, Settings, Shutdown, Strategy, serve};
 
 /// How long anything may take before a scenario fails. Generous: test machines are busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A broker with topics of one scenario's own, and a client that writes and reads them.
 pub struct World {
-    strategy: &'static Strategy,
+    strategy: &'static str,
+    serve: Box<Serve>,
+    flags: Vec<String>,
     connection: Connection,
     name: String,
     sink: Sink,
     admin: Admin,
 }
+
+/// Serves with these arguments until the shutdown, and tells the address once it is ready.
+type Serve =
+    dyn Fn(Vec<String>, Shutdown, mpsc::Sender<SocketAddr>) -> JoinHandle<Result<(), Error>>;
 
 /// The client's own messages are flushed before anything is expected of them.
 struct Ignored;
@@ -54,12 +60,12 @@ pub(super) struct Scored {
 }
 
 impl World {
-    /// Topics for one scenario: records in four partitions.
+    /// Topics for one scenario: records in four partitions. `flags` are given to every server.
     ///
     /// # Panics
     /// When the broker does not do as asked.
     #[must_use]
-    pub fn new(strategy: &'static Strategy, brokers: &str) -> Self {
+    pub fn new<S: Settings>(strategy: &'static Strategy<S>, brokers: &str, flags: &[&str]) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         // The broker may be one that other runs have used.
@@ -72,8 +78,18 @@ impl World {
         };
         let sink = Sink::open(&connection, Arc::new(Ignored)).expect("a sink");
         let admin = Admin::open(&connection).expect("an admin client");
+        let serve = move |arguments, shutdown, ready: mpsc::Sender<SocketAddr>| {
+            let settings = configuration::parse(arguments).expect("flags that parse");
+            std::thread::spawn(move || {
+                serve(strategy, settings, &shutdown, move |address| {
+                    let _ = ready.send(address);
+                })
+            })
+        };
         let world = Self {
-            strategy,
+            strategy: strategy.name,
+            serve: Box::new(serve),
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
             connection,
             name,
             sink,
@@ -103,7 +119,7 @@ impl World {
 
     /// The name of the strategy.
     pub(super) fn name(&self) -> &'static str {
-        self.strategy.name
+        self.strategy
     }
 
     /// The name of one of the scenario's topics.
@@ -131,17 +147,12 @@ impl World {
         .into_iter()
         .flat_map(|(flag, value)| [flag.to_owned(), value])
         .chain(["--quiet".to_owned()])
+        .chain(self.flags.iter().cloned())
         .chain(flags.iter().map(|&flag| flag.to_owned()))
         .collect();
-        let settings = configuration::parse(arguments).expect("flags that parse");
         let shutdown = Shutdown::new();
         let (ready, is_ready) = mpsc::channel();
-        let (strategy, stop) = (self.strategy, shutdown.clone());
-        let thread = std::thread::spawn(move || {
-            serve(strategy, settings, &stop, move |address| {
-                let _ = ready.send(address);
-            })
-        });
+        let thread = (self.serve)(arguments, shutdown.clone(), ready);
         match is_ready.recv_timeout(PATIENCE) {
             Ok(address) => Running {
                 address,
