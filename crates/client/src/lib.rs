@@ -6,6 +6,7 @@
 mod arrival;
 mod interrupt;
 pub mod log;
+pub mod passthrough;
 pub mod provider;
 pub mod reader;
 mod wine;

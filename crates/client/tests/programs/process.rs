@@ -11,6 +11,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) const PROVIDER: &str = env!("CARGO_BIN_EXE_data_provider");
 pub(crate) const READER: &str = env!("CARGO_BIN_EXE_data_reader");
+pub(crate) const PASSTHROUGH: &str = env!("CARGO_BIN_EXE_passthrough");
 
 /// Lines that a program has written so far.
 #[derive(Default)]
@@ -66,30 +67,17 @@ impl Program {
 
     /// Waits for a line on stdout.
     pub(crate) fn says(&self, wanted: &str) -> String {
-        self.line(&self.out, wanted)
+        line(&self.out, wanted, |line| line.contains(wanted))
     }
 
     /// Waits for a line on stderr.
     pub(crate) fn complains(&self, wanted: &str) -> String {
-        self.line(&self.errors, wanted)
+        line(&self.errors, wanted, |line| line.contains(wanted))
     }
 
-    fn line(&self, of: &Lines, wanted: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        let mut lines = of.lines.lock().unwrap();
-        loop {
-            if let Some(line) = lines.iter().find(|line| line.contains(wanted)) {
-                return line.clone();
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let known = lines.join("\n");
-            assert!(!left.is_zero(), "no line with {wanted:?} in:\n{known}");
-            lines = of
-                .more
-                .wait_timeout(lines, left.min(Duration::from_secs(1)))
-                .unwrap()
-                .0;
-        }
+    /// Waits for a line on stderr that is wanted.
+    pub(crate) fn complains_of(&self, wanted: impl Fn(&str) -> bool) -> String {
+        line(&self.errors, "what is wanted", wanted)
     }
 
     /// The brokers that the line `ready` names.
@@ -112,6 +100,12 @@ impl Program {
         assert!(killed.success());
     }
 
+    /// Ends it without a chance to do anything about it.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end: status, stdout, stderr.
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>, String) {
         let deadline = Instant::now() + PATIENCE;
@@ -128,6 +122,24 @@ impl Program {
         let out = std::mem::take(&mut *self.out.lines.lock().unwrap());
         let errors = self.errors.lines.lock().unwrap().join("\n");
         (status, out, errors)
+    }
+}
+
+fn line(of: &Lines, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    let mut lines = of.lines.lock().unwrap();
+    loop {
+        if let Some(line) = lines.iter().find(|line| wanted(line)) {
+            return line.clone();
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let known = lines.join("\n");
+        assert!(!left.is_zero(), "no line with {what:?} in:\n{known}");
+        lines = of
+            .more
+            .wait_timeout(lines, left.min(Duration::from_secs(1)))
+            .unwrap()
+            .0;
     }
 }
 

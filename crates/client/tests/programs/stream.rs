@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use embedded_kafka::{Broker, Options};
-use kafka::{Acknowledge, Admin, Connection, Outgoing, OwnedMessage, Sink, TopicReader, TopicSpec};
+use kafka::{
+    Acknowledge, Admin, Connection, Outgoing, OwnedMessage, SendError, Sink, TopicReader, TopicSpec,
+};
 
 use crate::process::PATIENCE;
 
@@ -48,36 +50,59 @@ impl Acknowledge for Delivered {
     }
 }
 
+/// Creates a topic, unless it exists.
+pub(crate) fn create(brokers: &str, topic: &str, partitions: usize, config: &[(&str, &str)]) {
+    let config = config
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let spec = TopicSpec {
+        name: topic.to_owned(),
+        partitions,
+        config: config.collect(),
+    };
+    let admin = Admin::open(&connection(brokers)).unwrap();
+    admin.ensure_topic(&spec).unwrap();
+}
+
+/// Sends messages, and waits until they are written.
+pub(crate) fn send<'a>(brokers: &str, messages: impl IntoIterator<Item = Outgoing<'a>>) {
+    let sink = Sink::open(&connection(brokers), Arc::new(Delivered)).unwrap();
+    for message in messages {
+        while let Err(error) = sink.send(&message, 0) {
+            assert!(matches!(error, SendError::QueueFull), "{error}");
+            sink.poll(Duration::from_millis(10));
+        }
+    }
+    sink.flush(PATIENCE).unwrap();
+}
+
+/// A header as it is sent.
+pub(crate) type Header<'a> = (&'a str, Option<&'a [u8]>);
 /// A message's value and headers.
 pub(crate) type Written<'a> = (Option<&'a [u8]>, &'a [(&'a str, &'a str)]);
 
 /// Writes messages to partition 0 of a topic, which is created for them.
 pub(crate) fn write(brokers: &str, topic: &str, messages: &[Written<'_>]) {
-    let connection = connection(brokers);
-    let spec = TopicSpec {
-        name: topic.to_owned(),
-        partitions: 1,
-        config: Vec::new(),
-    };
-    Admin::open(&connection)
-        .unwrap()
-        .ensure_topic(&spec)
-        .unwrap();
-    let sink = Sink::open(&connection, Arc::new(Delivered)).unwrap();
-    for (ticket, (payload, headers)) in messages.iter().enumerate() {
-        let headers: Vec<(&str, Option<&[u8]>)> = headers
-            .iter()
-            .map(|(name, value)| (*name, Some(value.as_bytes())))
-            .collect();
-        let outgoing = Outgoing {
+    create(brokers, topic, 1, &[]);
+    let headers: Vec<Vec<Header<'_>>> = messages
+        .iter()
+        .map(|(_, headers)| {
+            let headers = headers.iter();
+            headers
+                .map(|(name, value)| (*name, Some(value.as_bytes())))
+                .collect()
+        })
+        .collect();
+    let messages = messages.iter().zip(&headers);
+    send(
+        brokers,
+        messages.map(|((payload, _), headers)| Outgoing {
             topic,
             partition: Some(0),
             key: None,
             payload: *payload,
-            headers: &headers,
+            headers,
             timestamp_ms: None,
-        };
-        sink.send(&outgoing, ticket as u64).unwrap();
-    }
-    sink.flush(PATIENCE).unwrap();
+        }),
+    );
 }
