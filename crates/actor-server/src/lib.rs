@@ -30,7 +30,7 @@ pub const STRATEGY: Strategy = Strategy {
     run,
 };
 
-fn run(context: Context, _: Server) -> anyhow::Result<()> {
+fn run(context: Context, _: &Server) -> anyhow::Result<()> {
     let mut records = context.group.join()?;
     let mut updates = context.updates;
     System::new().block_on(async move {

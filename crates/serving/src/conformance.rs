@@ -1,7 +1,7 @@
 //! The scenarios that every strategy must pass, against any broker.
 //!
-//! A strategy's test starts a broker and calls [`run`]; whoever adds a strategy runs this first.
-//! Each scenario has topics of its own, publishes records and models as any client would, and
+//! A strategy's test calls [`run`] and [`broker_comes_back_empty`]; whoever adds a strategy runs
+//! this first. Each scenario has topics of its own, publishes records and models as any client would, and
 //! looks at results, dead letters and state queries from outside. A scenario that fails panics,
 //! as a test does.
 
@@ -12,6 +12,8 @@ mod streams;
 mod world;
 
 pub use world::{Running, World};
+
+use embedded_kafka::{Broker, Options};
 
 use crate::{Settings, Strategy};
 
@@ -78,30 +80,49 @@ pub const SCENARIOS: &[Scenario] = &[
     ("state queries answer as the contract says", models::state),
 ];
 
-/// Runs every scenario for this strategy against the broker at `brokers`. `flags` are given to
-/// every server, such as `--workers 3`.
+/// Runs every scenario for this strategy. `flags` are given to every server, such as `--workers 3`.
+///
+/// Against an embedded broker, or against the one that the environment's `SUITE_BROKERS` names.
 ///
 /// # Panics
 /// When a scenario fails; what is printed before names it.
-pub fn run<S: Settings>(strategy: &'static Strategy<S>, brokers: &str, flags: &[&str]) {
+pub fn run<S: Settings>(strategy: &'static Strategy<S>, flags: &[&str]) {
+    let own;
+    let brokers = match std::env::var("SUITE_BROKERS") {
+        Ok(brokers) => brokers,
+        Err(_) => {
+            own = broker("127.0.0.1:0");
+            own.bootstrap()
+        }
+    };
     for (name, scenario) in SCENARIOS {
         eprintln!("scenario: {name} {}", flags.join(" "));
-        scenario(&World::new(strategy, brokers, flags));
+        scenario(&World::new(strategy, &brokers, flags));
     }
 }
 
 /// The scenario of a broker that keeps its log in memory, dies, and comes back on the same address:
-/// the server goes on by itself, reads what is new from its beginning, and skips nothing.
-///
-/// `restart` stops the broker at `brokers` and starts another one there.
+/// the server goes on by itself, reads what is new from its beginning, and skips nothing. Always
+/// with the embedded broker.
 ///
 /// # Panics
 /// When the scenario fails.
-pub fn broker_comes_back_empty<S: Settings>(
-    strategy: &'static Strategy<S>,
-    brokers: &str,
-    flags: &[&str],
-    restart: impl FnMut(),
-) {
-    streams::broker_comes_back_empty(&World::new(strategy, brokers, flags), restart);
+pub fn broker_comes_back_empty<S: Settings>(strategy: &'static Strategy<S>, flags: &[&str]) {
+    let first = broker("127.0.0.1:0");
+    let address = first.bootstrap();
+    let world = World::new(strategy, &address, flags);
+    let mut running = Some(first);
+    streams::broker_comes_back_empty(&world, || {
+        // The port has to be free before another broker can take it.
+        drop(running.take());
+        running = Some(broker(&address));
+    });
+}
+
+fn broker(listen: &str) -> Broker {
+    let options = Options {
+        listen: listen.to_owned(),
+        ..Options::default()
+    };
+    Broker::start(options).expect("a broker")
 }

@@ -159,7 +159,7 @@ async fn model_state(
 /// How the last batches went, where the strategy has batches.
 async fn progress(State(api): State<Arc<Api>>) -> Response {
     match api.queries.progress() {
-        Some(progress) => Json(progress.batches()).into_response(),
+        Some(progress) => Json(progress.last()).into_response(),
         None => unknown(State(api)).await,
     }
 }

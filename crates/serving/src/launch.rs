@@ -35,7 +35,7 @@ pub struct Strategy<S = Server> {
     /// The port of the state queries where `--http` names none.
     pub port: u16,
     /// Runs with these settings until the records end.
-    pub run: fn(Context, S) -> anyhow::Result<()>,
+    pub run: fn(Context, &S) -> anyhow::Result<()>,
 }
 
 /// The settings of a strategy: those of every server, and its own.
@@ -88,7 +88,7 @@ pub fn launch<S: Settings>(strategy: &Strategy<S>) -> ExitCode {
         .map_err(Error::System)
         .and_then(|()| {
             let (name, brokers) = (strategy.name, settings.basics().brokers().to_owned());
-            serve(strategy, settings, &shutdown, move |http| {
+            serve(strategy, &settings, &shutdown, move |http| {
                 let mut stderr = std::io::stderr();
                 let _ = writeln!(stderr, "ready {name} brokers={brokers} http=http://{http}");
             })
@@ -150,7 +150,7 @@ fn on_signals(shutdown: Shutdown) -> std::io::Result<()> {
 /// When it cannot start, or cannot go on.
 pub fn serve<S: Settings>(
     strategy: &Strategy<S>,
-    own: S,
+    own: &S,
     shutdown: &Shutdown,
     ready: impl FnOnce(SocketAddr) + Send + 'static,
 ) -> Result<(), Error> {

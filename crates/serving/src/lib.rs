@@ -19,6 +19,7 @@
 
 mod batch;
 mod clock;
+#[cfg(feature = "conformance")]
 pub mod conformance;
 mod counters;
 mod dead_letter;
@@ -29,6 +30,7 @@ mod launch;
 mod models;
 mod operator;
 mod partitions;
+mod progress;
 mod queries;
 mod readiness;
 mod scorer;
@@ -45,9 +47,8 @@ pub use delivery::Delivery;
 pub use group::{Group, Records};
 pub use launch::{Context, Settings, Strategy, Updates, launch, serve};
 pub use operator::{Operator, Operators, Outcomes};
-pub use queries::{
-    Answer, Asked, BatchProgress, Progress, Queries, Question, Questions, StateQuery, questions,
-};
+pub use progress::{Progress, RunningBatch};
+pub use queries::{Answer, Asked, Queries, Question, Questions, StateQuery, questions};
 pub use scorer::{Scored, Scorer};
 pub use served::ServedModel;
 pub use shutdown::Shutdown;

@@ -1,14 +1,12 @@
-use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::ModelState;
 use crate::state::merge;
+use crate::{ModelState, Progress};
 
 /// An answer that comes later.
 pub type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -53,7 +51,7 @@ impl Queries {
         Some(merge(states))
     }
 
-    fn parts(&self) -> std::sync::MutexGuard<'_, Vec<Arc<dyn StateQuery>>> {
+    fn parts(&self) -> MutexGuard<'_, Vec<Arc<dyn StateQuery>>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -90,47 +88,5 @@ impl StateQuery for Asked {
             asked.send(Question(question)).await.ok()?;
             answer.await.ok()
         })
-    }
-}
-
-/// How a micro-batch went. Times are in milliseconds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchProgress {
-    /// Its number, from 0.
-    pub batch: u64,
-    /// When it was cut, ms since 1970.
-    pub started: i64,
-    /// How many records it had.
-    pub records: usize,
-    /// How many models it had.
-    pub models: usize,
-    /// How long it took, from the cut until its outcomes were sent.
-    pub duration: f64,
-    /// Where its records end: per partition, the offset after the last one.
-    pub offsets: BTreeMap<i32, i64>,
-}
-
-/// How the last hundred micro-batches went. A clone is the same list.
-#[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<Mutex<VecDeque<BatchProgress>>>);
-
-impl Progress {
-    const KEPT: usize = 100;
-
-    /// Adds a batch.
-    pub fn add(&self, batch: BatchProgress) {
-        let mut batches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if batches.len() == Self::KEPT {
-            batches.pop_front();
-        }
-        batches.push_back(batch);
-    }
-
-    /// The batches, newest last.
-    #[must_use]
-    pub fn batches(&self) -> Vec<BatchProgress> {
-        let batches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        batches.iter().cloned().collect()
     }
 }

@@ -23,7 +23,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tensor", &["forest"]),
     ("model", &["pmml", "tensor", "protobufs"]),
     // what the strategies share
-    ("serving", &["model", "kafka", "configuration", "protobufs"]),
+    (
+        "serving",
+        // The broker is for the scenarios that every strategy must pass: a feature, for tests.
+        &["model", "kafka", "configuration", "protobufs", "embedded-kafka"],
+    ),
     ("dataflow", &["serving"]),
     // programs
     (

@@ -79,9 +79,9 @@ impl World {
         let sink = Sink::open(&connection, Arc::new(Ignored)).expect("a sink");
         let admin = Admin::open(&connection).expect("an admin client");
         let serve = move |arguments, shutdown, ready: mpsc::Sender<SocketAddr>| {
-            let settings = configuration::parse(arguments).expect("flags that parse");
+            let settings: S = configuration::parse(arguments).expect("flags that parse");
             std::thread::spawn(move || {
-                serve(strategy, settings, &shutdown, move |address| {
+                serve(strategy, &settings, &shutdown, move |address| {
                     let _ = ready.send(address);
                 })
             })

@@ -1,0 +1,34 @@
+//! The micro-batch strategy: both streams in one union, cut into batches by time and size; or, with
+//! `--trigger continuous`, no batches and no union.
+//!
+//! ```text
+//!  models ───┐                       ┌─ models ──▶ operators
+//!            ├─▶ union ──▶ batch ──▶ │                 │ state
+//!  records ──┘     500 ms or full    └─ records ─▶ operators ──▶ delivery
+//! ```
+//!
+//! The join of the two streams is the batch: its models come first, and then its records are scored
+//! in one go. Nothing is scored before its batch is cut, which is what the strategy shows: few large
+//! steps instead of many small ones, at the price of waiting. The state is kept per data type from
+//! one batch to the next.
+
+mod batches;
+mod continuous;
+
+use configuration::{MicrobatchServer, Trigger};
+use serving::{Context, Strategy};
+
+/// The strategy, for [`serving::launch`].
+pub const STRATEGY: Strategy<MicrobatchServer> = Strategy {
+    name: "microbatch",
+    about: "Scores records in batches, cut by time and size; or as they come",
+    port: 5504,
+    run,
+};
+
+fn run(context: Context, settings: &MicrobatchServer) -> anyhow::Result<()> {
+    match settings.trigger {
+        Trigger::Every(interval) => batches::run(context, interval.get()),
+        Trigger::Continuous => continuous::run(context),
+    }
+}

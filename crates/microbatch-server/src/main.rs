@@ -1,0 +1,7 @@
+//! The micro-batch strategy.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    serving::launch(&microbatch_server::STRATEGY)
+}
