@@ -19,11 +19,7 @@ pub(crate) struct Binary<'a> {
 ///
 /// # Errors
 /// A build that fails; cargo has shown why by then.
-pub(crate) fn build<const N: usize>(
-    root: &Path,
-    binaries: [Binary; N],
-    release: bool,
-) -> Result<[PathBuf; N]> {
+pub(crate) fn build(root: &Path, binaries: &[Binary], release: bool) -> Result<Vec<PathBuf>> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .current_dir(root)
@@ -32,7 +28,7 @@ pub(crate) fn build<const N: usize>(
     if release {
         command.arg("--release");
     }
-    for binary in &binaries {
+    for binary in binaries {
         command.args(["--package", binary.package, "--bin", binary.name]);
     }
     let mut cargo = command
@@ -40,25 +36,25 @@ pub(crate) fn build<const N: usize>(
         .spawn()
         .context("start cargo")?;
     let messages = cargo.stdout.take().context("cargo has no output")?;
-    let mut paths = [const { None }; N];
+    let mut paths = vec![None; binaries.len()];
     for message in BufReader::new(messages).lines() {
         if let Some((name, path)) = executable(&message.context("read cargo's messages")?) {
-            let built = binaries
+            for (_, slot) in binaries
                 .iter()
                 .zip(&mut paths)
-                .find(|(binary, _)| binary.name == name);
-            if let Some((_, slot)) = built {
-                *slot = Some(path);
+                .filter(|(binary, _)| binary.name == name)
+            {
+                *slot = Some(path.clone());
             }
         }
     }
     if !cargo.wait().context("wait for cargo")?.success() {
         bail!("the build failed");
     }
-    if let Some((binary, _)) = binaries.iter().zip(&paths).find(|(_, path)| path.is_none()) {
-        bail!("cargo built no {}", binary.name);
-    }
-    Ok(paths.map(Option::unwrap_or_default))
+    let paths = binaries.iter().zip(paths);
+    paths
+        .map(|(binary, path)| path.with_context(|| format!("cargo built no {}", binary.name)))
+        .collect()
 }
 
 /// The program that one of cargo's messages reports: its name and path.

@@ -101,6 +101,11 @@ impl Side {
     }
 }
 
+/// Says on the error output what comes next, in cargo's manner.
+pub(crate) fn step(verb: &str, what: &str) {
+    eprintln!("{verb:>12} {what}");
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use std::sync::{Arc, Mutex};

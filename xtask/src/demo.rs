@@ -2,18 +2,15 @@
 //! Ctrl-C.
 
 use std::process::{Command, ExitCode};
-use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use crate::binaries::{self, Binary};
 use crate::console::Console;
 use crate::ensemble::{Ensemble, Halt, Patience};
-use crate::strategies::{self, Strategy};
+use crate::strategies::{Named, Strategy};
 use crate::workspace;
 
 const PROVIDER: &str = "data_provider";
@@ -28,7 +25,7 @@ const PATIENCE: Patience = Patience {
 #[derive(Args)]
 pub(crate) struct Options {
     /// The strategy that scores.
-    #[arg(long, value_name = "NAME", default_value = "actor", value_parser = strategies::named)]
+    #[arg(long, value_name = "NAME", default_value = "actor", value_parser = Named)]
     strategy: Strategy,
     /// Time between two records, such as 100ms [default: the provider's].
     #[arg(long, value_name = "TIME")]
@@ -67,10 +64,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             name: server,
         },
     ];
-    let [provider_path, server_path] = binaries::build(&root, wanted, options.release)?;
+    let paths = binaries::build(&root, &wanted, options.release)?;
+    let [provider_path, server_path] = &paths[..] else {
+        unreachable!("a path for each program");
+    };
 
     let mut provider = Command::new(provider_path);
     provider.current_dir(&root);
+    provider.args(&options.strategy.provider_flags);
     pass_on(&mut provider, "--brokers", options.brokers.as_ref());
     pass_on(&mut provider, "--listen", options.listen.as_ref());
     pass_on(
@@ -85,11 +86,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     );
     let mut scorer = Command::new(server_path);
     scorer.current_dir(&root);
+    scorer.args(&options.strategy.server_flags);
     pass_on(&mut scorer, "--http", options.http.as_ref());
 
     let names = [PROVIDER, server];
     let mut ensemble = Ensemble::new(Console::new("demo", &names), options.duration);
-    listen(ensemble.interrupter())?;
+    ensemble.heed_signals()?;
     let halt = match play(&mut ensemble, provider, server, scorer) {
         Ok(()) => ensemble.watch(),
         Err(halt) => halt,
@@ -130,16 +132,5 @@ fn play(
         ensemble.say(&format!("try: curl {address}/state/wine"))?;
     }
     ensemble.say("Ctrl-C stops both")?;
-    Ok(())
-}
-
-/// Calls `interrupt` for each signal that asks this program to end.
-fn listen(interrupt: impl Fn() + Send + 'static) -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("listen for signals")?;
-    thread::spawn(move || {
-        for _ in &mut signals {
-            interrupt();
-        }
-    });
     Ok(())
 }

@@ -2,13 +2,16 @@
 
 mod process;
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use self::process::Process;
 pub(crate) use self::process::Ready;
@@ -37,11 +40,28 @@ pub(crate) struct Ensemble {
     looked: Instant,
 }
 
+/// One of the processes of an ensemble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Member(usize);
+
+/// What becomes of what a process writes.
+pub(crate) enum Voice {
+    /// Each line is shown behind its name.
+    Shown,
+    /// It is kept for who started it: the first lines of its output, and the last lines of both.
+    Kept,
+    /// It has the terminal to itself, but not the keyboard.
+    Terminal,
+    /// It goes into a file.
+    Log(File),
+}
+
 /// What the threads beside the ensemble have to tell.
 enum Event {
     Line {
         process: usize,
         stream: Stream,
+        shown: bool,
         text: String,
     },
     Closed {
@@ -75,6 +95,14 @@ pub(crate) struct Patience {
     pub(crate) with_the_user: Duration,
 }
 
+/// How a stop went.
+pub(crate) struct Stopped {
+    /// About each that had to be killed, or ended with another status than 0.
+    pub(crate) complaints: Vec<String>,
+    /// Whether a halt was asked for meanwhile.
+    pub(crate) interrupted: bool,
+}
+
 impl Ensemble {
     /// An ensemble without processes, whose lines are shown on `console`, and which halts after
     /// `duration`.
@@ -99,6 +127,18 @@ impl Ensemble {
         move || _ = sender.send(Event::Interrupted)
     }
 
+    /// Takes each signal that asks this program to end as a request to halt.
+    pub(crate) fn heed_signals(&self) -> Result<()> {
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("listen for signals")?;
+        let interrupt = self.interrupter();
+        thread::spawn(move || {
+            for _ in &mut signals {
+                interrupt();
+            }
+        });
+        Ok(())
+    }
+
     /// Shows a line of our own.
     pub(crate) fn say(&mut self, text: &str) -> Result<()> {
         self.console.say(text).context("write to the terminal")
@@ -106,23 +146,103 @@ impl Ensemble {
 
     /// Starts a process and shows what all of them write until this one says that it is ready.
     pub(crate) fn start(&mut self, name: &str, command: Command) -> Result<Ready, Halt> {
-        let (process, output, errors) = Process::start(name, command)?;
+        let member = self.launch(name, command, Voice::Shown)?;
+        self.ready(member, None)
+    }
+
+    /// Starts a process.
+    pub(crate) fn launch(&mut self, name: &str, command: Command, voice: Voice) -> Result<Member> {
+        let shown = matches!(voice, Voice::Shown);
+        let (process, pipes) = Process::start(name, command, voice)?;
         let number = self.processes.len();
         self.processes.push(process);
-        self.relay(number, Stream::Output, output);
-        self.relay(number, Stream::Error, errors);
+        if let Some((output, errors)) = pipes {
+            self.relay(number, Stream::Output, shown, output);
+            self.relay(number, Stream::Error, shown, errors);
+        }
+        Ok(Member(number))
+    }
+
+    /// Waits until a process says that it is ready.
+    pub(crate) fn ready(
+        &mut self,
+        member: Member,
+        patience: Option<Duration>,
+    ) -> Result<Ready, Halt> {
+        let begun = Instant::now();
         loop {
-            self.play()?;
-            if let Some(ready) = self.processes[number].ready.take() {
+            self.play(None)?;
+            let process = &mut self.processes[member.0];
+            if let Some(ready) = process.ready.take() {
                 return Ok(ready);
             }
+            if patience.is_some_and(|patience| begun.elapsed() > patience) {
+                return Err(Halt::Failed(process.report("did not get ready")));
+            }
         }
+    }
+
+    /// Waits for a process to end by itself, as it is meant to.
+    pub(crate) fn finish(
+        &mut self,
+        member: Member,
+        patience: Option<Duration>,
+    ) -> Result<ExitStatus, Halt> {
+        let begun = Instant::now();
+        loop {
+            let process = &self.processes[member.0];
+            if let Some(status) = process.end {
+                return Ok(status);
+            }
+            if patience.is_some_and(|patience| begun.elapsed() > patience) {
+                return Err(Halt::Failed(process.report("did not come to an end")));
+            }
+            self.play(Some(member))?;
+        }
+    }
+
+    /// Waits until a condition holds. `what` says of whom it is expected, and what.
+    pub(crate) fn until(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        mut condition: impl FnMut() -> bool,
+    ) -> Result<(), Halt> {
+        let begun = Instant::now();
+        while !condition() {
+            if begun.elapsed() > patience {
+                let patience = humantime::format_duration(patience);
+                return Err(Halt::Failed(anyhow!("{what}: not within {patience}")));
+            }
+            self.play(None)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a process runs.
+    pub(crate) fn runs(&self, member: Member) -> bool {
+        self.processes[member.0].end.is_none()
+    }
+
+    /// The number by which the system knows a process.
+    pub(crate) fn id(&self, member: Member) -> u32 {
+        self.processes[member.0].id()
+    }
+
+    /// The first lines of a process's output, of one whose voice is kept.
+    pub(crate) fn output(&self, member: Member) -> &[String] {
+        &self.processes[member.0].output
+    }
+
+    /// What there is to say about a process: what happened to it, and its last lines.
+    pub(crate) fn report(&self, member: Member, what: &str) -> anyhow::Error {
+        self.processes[member.0].report(what)
     }
 
     /// Shows what the processes write until one of them ends or a halt is asked for.
     pub(crate) fn watch(&mut self) -> Halt {
         loop {
-            if let Err(halt) = self.play() {
+            if let Err(halt) = self.play(None) {
                 return halt;
             }
         }
@@ -133,10 +253,16 @@ impl Ensemble {
     ///
     /// Returns a complaint about each that had to be killed, or ended with another status than 0.
     pub(crate) fn stop(&mut self, patience: Patience) -> Vec<String> {
+        self.stop_from(Member(0), patience).complaints
+    }
+
+    /// Stops a process and those started after it, as [`stop`](Self::stop) does.
+    pub(crate) fn stop_from(&mut self, first: Member, patience: Patience) -> Stopped {
         let begun = Instant::now();
         let mut complaints = Vec::new();
+        let mut interrupted = false;
         let mut hurried = false;
-        for number in (0..self.processes.len()).rev() {
+        for number in (first.0..self.processes.len()).rev() {
             if self.processes[number].end.is_some() {
                 continue;
             }
@@ -145,8 +271,10 @@ impl Ensemble {
             let mut killed = false;
             while self.processes[number].end.is_none() {
                 // The terminal may be gone; a stop goes on without it.
-                hurried |= matches!(self.step(), Ok(Step::Interrupted))
-                    && begun.elapsed() >= patience.with_the_user;
+                if matches!(self.step(), Ok(Step::Interrupted)) {
+                    interrupted = true;
+                    hurried |= begun.elapsed() >= patience.with_the_user;
+                }
                 if !killed && (hurried || asked.elapsed() > patience.with_each) {
                     self.processes[number].send("KILL");
                     killed = true;
@@ -161,11 +289,14 @@ impl Ensemble {
                 _ => {}
             }
         }
-        complaints
+        Stopped {
+            complaints,
+            interrupted,
+        }
     }
 
-    /// One step, in which nothing may end.
-    fn play(&mut self) -> Result<(), Halt> {
+    /// One step, in which nothing may end but the process whose end is expected.
+    fn play(&mut self, expected: Option<Member>) -> Result<(), Halt> {
         if self
             .curtain
             .is_some_and(|curtain| curtain <= Instant::now())
@@ -174,6 +305,7 @@ impl Ensemble {
         }
         match self.step()? {
             Step::Interrupted => Err(Halt::Asked),
+            Step::Ended(number) if expected == Some(Member(number)) => Ok(()),
             Step::Ended(number) => Err(Halt::Failed(self.processes[number].obituary())),
             Step::Nothing => Ok(()),
         }
@@ -185,12 +317,16 @@ impl Ensemble {
             Ok(Event::Line {
                 process,
                 stream,
+                shown,
                 text,
             }) => {
                 let name = &self.processes[process].name;
-                let shown = self.console.relay(process, name, stream, &text);
+                let relayed = match shown {
+                    true => self.console.relay(process, name, stream, &text),
+                    false => Ok(()),
+                };
                 self.processes[process].wrote(stream, text);
-                shown.context("write to the terminal")?;
+                relayed.context("write to the terminal")?;
             }
             Ok(Event::Closed { process }) => self.processes[process].closed_a_pipe(),
             Ok(Event::Interrupted) => return Ok(Step::Interrupted),
@@ -209,7 +345,7 @@ impl Ensemble {
     }
 
     /// Passes on the lines of a pipe until it closes.
-    fn relay(&self, process: usize, stream: Stream, pipe: impl Read + Send + 'static) {
+    fn relay(&self, process: usize, stream: Stream, shown: bool, pipe: impl Read + Send + 'static) {
         let events = self.sender.clone();
         thread::spawn(move || {
             let mut pipe = BufReader::new(pipe);
@@ -227,6 +363,7 @@ impl Ensemble {
                     .send(Event::Line {
                         process,
                         stream,
+                        shown,
                         text,
                     })
                     .is_err()
@@ -247,209 +384,4 @@ enum Step {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs::File;
-
-    use super::*;
-    use crate::console::tests::Written;
-
-    /// Long enough for a shell on a busy machine.
-    const DEADLINE: Duration = Duration::from_secs(60);
-    const PATIENT: Patience = Patience {
-        with_each: DEADLINE,
-        with_the_user: DEADLINE,
-    };
-
-    /// Runs until it is asked to end, and then says so. What it waits for is a process of its own.
-    const WILLING: &str =
-        "trap 'echo done; exit 0' TERM; tail -f /dev/null & echo ready a port=1 >&2; wait";
-    /// Does not end when asked.
-    const STUBBORN: &str = "trap '' TERM; echo ready b >&2; tail -f /dev/null";
-
-    fn shell(script: &str) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        command
-    }
-
-    /// An ensemble that halts at the deadline, and what it shows.
-    fn ensemble() -> (Ensemble, Written) {
-        let written = Written::default();
-        (
-            Ensemble::new(written.console(&["one", "two"]), Some(DEADLINE)),
-            written,
-        )
-    }
-
-    fn reason(halt: Halt) -> String {
-        match halt {
-            Halt::Asked => "asked".to_owned(),
-            Halt::Failed(error) => error.to_string(),
-        }
-    }
-
-    #[test]
-    fn a_process_is_ready_when_it_says_so_on_its_error_output() {
-        let (mut ensemble, written) = ensemble();
-        let script = "trap 'exit 0' TERM; tail -f /dev/null & \
-             echo ready on stdout; echo getting ready >&2; \
-             echo ready server brokers=127.0.0.1:9 http=http://127.0.0.1:5 >&2; wait";
-        let ready = ensemble.start("one", shell(script)).unwrap();
-        assert_eq!(ready.value("brokers"), Some("127.0.0.1:9"));
-        assert_eq!(ready.value("http"), Some("http://127.0.0.1:5"));
-        assert_eq!(ready.value("broker"), None);
-        assert!(
-            written.text().contains("one  | getting ready\n"),
-            "{}",
-            written.text()
-        );
-        assert_eq!(ensemble.stop(PATIENT), [""; 0]);
-    }
-
-    #[test]
-    fn all_are_asked_to_end_the_last_one_first() {
-        let (mut ensemble, written) = ensemble();
-        ensemble.start("one", shell(WILLING)).unwrap();
-        ensemble.start("two", shell(WILLING)).unwrap();
-        assert_eq!(ensemble.stop(PATIENT), [""; 0]);
-        assert!(
-            written.text().ends_with("two  | done\none  | done\n"),
-            "{}",
-            written.text()
-        );
-    }
-
-    #[test]
-    fn one_that_does_not_end_when_asked_is_killed() {
-        let (mut ensemble, _) = ensemble();
-        ensemble.start("two", shell(STUBBORN)).unwrap();
-        let patience = Patience {
-            with_each: Duration::from_millis(50),
-            ..PATIENT
-        };
-        assert_eq!(ensemble.stop(patience), ["two had to be killed"]);
-    }
-
-    #[test]
-    fn a_request_to_halt_ends_the_watch_and_a_second_one_kills() {
-        let (mut ensemble, _) = ensemble();
-        ensemble.start("two", shell(STUBBORN)).unwrap();
-        let interrupt = ensemble.interrupter();
-        interrupt();
-        assert_eq!(reason(ensemble.watch()), "asked");
-        interrupt();
-        let patience = Patience {
-            with_the_user: Duration::ZERO,
-            ..PATIENT
-        };
-        assert_eq!(ensemble.stop(patience), ["two had to be killed"]);
-    }
-
-    #[test]
-    fn a_request_to_halt_that_comes_twice_at_once_is_one() {
-        let (mut ensemble, _) = ensemble();
-        ensemble.start("one", shell(WILLING)).unwrap();
-        let interrupt = ensemble.interrupter();
-        interrupt();
-        interrupt();
-        assert_eq!(reason(ensemble.watch()), "asked");
-        assert_eq!(ensemble.stop(PATIENT), [""; 0]);
-    }
-
-    #[test]
-    fn a_request_to_halt_is_heard_while_a_process_gets_ready() {
-        let (mut ensemble, _) = ensemble();
-        ensemble.interrupter()();
-        let halt = ensemble
-            .start("one", shell("tail -f /dev/null"))
-            .unwrap_err();
-        assert_eq!(reason(halt), "asked");
-    }
-
-    #[test]
-    fn the_time_that_is_over_ends_the_watch() {
-        let written = Written::default();
-        let mut ensemble = Ensemble::new(written.console(&[]), Some(Duration::from_millis(1)));
-        assert_eq!(reason(ensemble.watch()), "asked");
-    }
-
-    #[test]
-    fn an_end_with_a_failure_while_stopping_is_reported() {
-        let (mut ensemble, _) = ensemble();
-        let script = "trap 'exit 3' TERM; tail -f /dev/null & echo ready >&2; wait";
-        ensemble.start("one", shell(script)).unwrap();
-        assert_eq!(ensemble.stop(PATIENT), ["one ended with exit status: 3"]);
-    }
-
-    #[test]
-    fn one_that_ends_by_itself_is_reported_with_its_status_and_last_lines() {
-        let (mut ensemble, written) = ensemble();
-        ensemble.start("one", shell(WILLING)).unwrap();
-        let script = "i=0; while [ $i -lt 20 ]; do i=$((i+1)); echo line $i >&2; done; \
-             echo ready >&2; exit 7";
-        let report = match ensemble.start("two", shell(script)) {
-            Ok(_) => reason(ensemble.watch()),
-            Err(halt) => reason(halt),
-        };
-        let lines: String = (12..=20).map(|line| format!("    line {line}\n")).collect();
-        assert_eq!(
-            report,
-            format!("two ended by itself with exit status: 7; its last lines:\n{lines}    ready")
-        );
-        assert_eq!(ensemble.stop(PATIENT), [""; 0]);
-        assert!(
-            written.text().ends_with("one  | done\n"),
-            "{}",
-            written.text()
-        );
-    }
-
-    #[test]
-    fn one_that_ends_before_it_is_ready_is_reported_and_leaves_the_others_to_be_stopped() {
-        let (mut ensemble, _) = ensemble();
-        ensemble.start("one", shell(WILLING)).unwrap();
-        let script = "echo 'error: port 5500 is taken' >&2; exit 1";
-        let halt = ensemble.start("two", shell(script)).unwrap_err();
-        assert_eq!(
-            reason(halt),
-            "two ended by itself with exit status: 1; its last lines:\n    \
-             error: port 5500 is taken"
-        );
-        assert_eq!(ensemble.stop(PATIENT), [""; 0]);
-    }
-
-    #[test]
-    fn a_program_that_is_not_there_is_named() {
-        let (mut ensemble, _) = ensemble();
-        let halt = ensemble
-            .start("one", Command::new("/no/such/program"))
-            .unwrap_err();
-        assert_eq!(reason(halt), "start one");
-    }
-
-    #[test]
-    fn what_a_process_leaves_behind_ends_with_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let fifo = directory.path().join("open while one of them lives");
-        let (mut ensemble, _) = ensemble();
-        let mut command = shell(
-            "mkfifo \"$FIFO\"; exec 3<>\"$FIFO\"; trap 'exit 0' TERM; \
-             (trap '' TERM; echo ready >&2; exec tail -f /dev/null) & wait",
-        );
-        command.env("FIFO", &fifo);
-        ensemble.start("one", command).unwrap();
-        let mut fifo = File::open(fifo).unwrap();
-        let (sender, all_ended) = sync_channel(1);
-        thread::spawn(move || sender.send(fifo.read_to_end(&mut Vec::new()).unwrap()));
-        assert_eq!(ensemble.stop(PATIENT), [""; 0]);
-        assert_eq!(all_ended.recv_timeout(DEADLINE), Ok(0));
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_and_a_last_line_without_an_end_are_shown() {
-        let (mut ensemble, written) = ensemble();
-        let script = r"printf 'caf\351\r\n'; printf 'the end'; exit 1";
-        ensemble.start("one", shell(script)).unwrap_err();
-        assert_eq!(written.text(), "one  | caf\u{fffd}\none  | the end\n");
-    }
-}
+mod tests;

@@ -4,10 +4,14 @@
 //! builds in seconds and a demo is exactly what a person would start by hand.
 
 mod binaries;
+mod compare;
 mod console;
 mod demo;
 mod ensemble;
+mod kafka;
+mod signal;
 mod strategies;
+mod test;
 mod tidy;
 mod train;
 mod workspace;
@@ -28,8 +32,14 @@ struct Arguments {
 enum Task {
     /// Score wine records on this machine: a broker, a provider and a server, until Ctrl-C.
     Demo(demo::Options),
+    /// Compare the strategies: throughput, latency, processor time, memory.
+    CompareLatencies(compare::Options),
     /// Train the models in data/ anew and compute their golden scores (Python and Java).
     Train(train::Options),
+    /// Run the tests; with --kafka, on Apache Kafka those that any broker must pass.
+    Test(test::Options),
+    /// Start and stop Apache Kafka on this machine, without Docker (Java and Maven).
+    Kafka(kafka::Options),
     /// Check the project's own rules; `cargo test` does so too.
     Tidy,
 }
@@ -37,7 +47,10 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Demo(options) => demo::run(&options),
+        Task::CompareLatencies(options) => compare::run(&options),
         Task::Train(options) => train::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Kafka(options) => kafka::run(&options),
         Task::Tidy => tidy::run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -5,6 +5,7 @@ mod files;
 mod links;
 mod manifests;
 mod rooms;
+mod strategies;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,7 @@ fn check(root: &Path) -> Result<Vec<Problem>> {
     let crates = workspace::manifests(root)?;
     let mut problems = manifests::check(&workspace::root_manifest(root)?, &crates);
     problems.extend(rooms::check(&crates));
+    problems.extend(strategies::check(root, &crates));
     problems.extend(files::check(root)?);
     problems.extend(links::check(root)?);
     Ok(problems)

@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::console::step;
 use crate::workspace;
 
 const DIRECTORY: &str = "data/training";
@@ -116,9 +117,4 @@ fn execute(command: &mut Command) -> Result<()> {
         bail!("{program} ended with {status}");
     }
     Ok(())
-}
-
-/// Says what comes next, in cargo's manner.
-fn step(verb: &str, what: &str) {
-    eprintln!("{verb:>12} {what}");
 }

@@ -1,6 +1,7 @@
 //! The workspace as its manifests describe it.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context, Result};
@@ -14,6 +15,27 @@ pub(crate) fn root() -> PathBuf {
     let mut root = here.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     root.pop();
     root
+}
+
+/// The directory in which cargo builds, of the workspace at `root`.
+///
+/// # Errors
+/// Cargo cannot tell.
+pub(crate) fn target_directory(root: &Path) -> Result<PathBuf> {
+    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(root)
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("start cargo")?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("read what cargo metadata says")?;
+    let directory = metadata
+        .get("target_directory")
+        .and_then(|path| path.as_str());
+    Ok(directory
+        .context("cargo metadata has no target_directory")?
+        .into())
 }
 
 /// Which table of a manifest a dependency stands in.
@@ -80,11 +102,6 @@ impl Manifest {
         self.value(keys)?.as_str()
     }
 
-    /// Whether there is anything at a path of keys.
-    pub(crate) fn has(&self, keys: &[&str]) -> bool {
-        self.value(keys).is_some()
-    }
-
     /// Every dependency: of all purposes, and of all targets.
     pub(crate) fn dependencies(&self) -> Vec<Dependency> {
         let per_target = self
@@ -124,7 +141,8 @@ impl Manifest {
             .collect()
     }
 
-    fn value(&self, keys: &[&str]) -> Option<&Value> {
+    /// What there is at a path of keys.
+    pub(crate) fn value(&self, keys: &[&str]) -> Option<&Value> {
         let (first, rest) = keys.split_first()?;
         rest.iter()
             .try_fold(self.table.get(*first)?, |value, key| value.get(key))

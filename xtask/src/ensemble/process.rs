@@ -8,10 +8,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::Voice;
 use crate::console::Stream;
+use crate::signal;
 
 /// How many of its last lines are shown of a process that ended by itself.
 const LAST_LINES: usize = 10;
+
+/// How many of the first lines of its output are kept of a process whose voice is.
+const FIRST_LINES: usize = 100;
 
 /// How long the pipes of a process that has ended may be held open by one that it started.
 const PIPES_AFTER_END: Duration = Duration::from_secs(1);
@@ -26,6 +31,9 @@ pub(super) struct Process {
     open_pipes: usize,
     /// What it said when it was ready.
     pub(super) ready: Option<Ready>,
+    /// Whether the first lines of its output are kept.
+    keeps_output: bool,
+    pub(super) output: Vec<String>,
     last_lines: VecDeque<String>,
     /// When it was seen to have ended; its last lines may still be on their way.
     gone: Option<(ExitStatus, Instant)>,
@@ -34,41 +42,57 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a process, whose output and error output are to be read.
+    /// Starts a process. Unless it writes elsewhere, its output and its error output are to be read.
     pub(super) fn start(
         name: &str,
         mut command: Command,
-    ) -> Result<(Self, ChildStdout, ChildStderr)> {
+        voice: Voice,
+    ) -> Result<(Self, Option<(ChildStdout, ChildStderr)>)> {
+        let keeps_output = matches!(voice, Voice::Kept);
+        match voice {
+            Voice::Shown | Voice::Kept => {
+                command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            }
+            Voice::Terminal => {}
+            Voice::Log(file) => {
+                let twin = file.try_clone().context("share a log")?;
+                command.stdout(file).stderr(twin);
+            }
+        }
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
             .with_context(|| format!("start {name}"))?;
-        let (output, errors) = (child.stdout.take(), child.stderr.take());
+        let pipes = child.stdout.take().zip(child.stderr.take());
         let mut process = Self {
             name: name.to_owned(),
             child,
             guard: None,
-            open_pipes: 2,
+            open_pipes: if pipes.is_some() { 2 } else { 0 },
             ready: None,
+            keeps_output,
+            output: Vec::new(),
             last_lines: VecDeque::new(),
             gone: None,
             end: None,
         };
         process.guard = Some(Guard::over(&process.child).context("start a guard")?);
-        Ok((
-            process,
-            output.context("a process without output")?,
-            errors.context("a process without error output")?,
-        ))
+        Ok((process, pipes))
+    }
+
+    /// Its number in the system.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Notes a line that it wrote.
     pub(super) fn wrote(&mut self, stream: Stream, text: String) {
         if stream == Stream::Error && self.ready.is_none() {
             self.ready = Ready::parse(&text);
+        }
+        if self.keeps_output && stream == Stream::Output && self.output.len() < FIRST_LINES {
+            self.output.push(text.clone());
         }
         if self.last_lines.len() == LAST_LINES {
             self.last_lines.pop_front();
@@ -115,28 +139,24 @@ impl Process {
     }
 
     /// Sends a signal, by its name, to the process and those it started.
-    ///
-    /// The shell does it: the standard library cannot, and the crates that can turn on features of
-    /// `libc` and `rustix`, which would make `cargo test` build again what the demo has built.
-    pub(super) fn send(&self, signal: &str) {
-        let order = format!("kill -s {signal} -- -{}", self.child.id());
-        // It fails for a group that has ended, which is what the signal asks for.
-        _ = Command::new("sh")
-            .args(["-c", &order])
-            .stderr(Stdio::null())
-            .status();
+    pub(super) fn send(&self, name: &str) {
+        signal::send_to_group(name, self.child.id());
     }
 
     /// The report of an end that nobody asked for.
     pub(super) fn obituary(&self) -> anyhow::Error {
+        let status = self
+            .end
+            .map_or_else(|| "no status".to_owned(), |status| status.to_string());
+        self.report(&format!("ended by itself with {status}"))
+    }
+
+    /// A report of what happened to it, with its last lines.
+    pub(super) fn report(&self, what: &str) -> anyhow::Error {
         let Self {
-            name,
-            end,
-            last_lines,
-            ..
+            name, last_lines, ..
         } = self;
-        let status = end.map_or_else(|| "no status".to_owned(), |status| status.to_string());
-        let mut report = format!("{name} ended by itself with {status}");
+        let mut report = format!("{name} {what}");
         if !last_lines.is_empty() {
             report.push_str("; its last lines:");
         }
@@ -221,7 +241,8 @@ mod tests {
             "-c",
             "trap 'echo asked; exit 0' TERM; echo up; tail -f /dev/null & wait",
         ]);
-        let (process, mut output, _) = Process::start("one", command).unwrap();
+        let (process, pipes) = Process::start("one", command, Voice::Shown).unwrap();
+        let (mut output, _) = pipes.unwrap();
         output.read_exact(&mut [0; "up\n".len()]).unwrap();
         (process, output)
     }
