@@ -26,7 +26,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "serving",
         // The broker is for the scenarios that every strategy must pass: a feature, for tests.
-        &["model", "kafka", "configuration", "protobufs", "embedded-kafka"],
+        &[
+            "model",
+            "kafka",
+            "configuration",
+            "protobufs",
+            "embedded-kafka",
+        ],
     ),
     ("dataflow", &["serving"]),
     // programs
