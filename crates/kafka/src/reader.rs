@@ -15,9 +15,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::{ClientContext, Offset};
 
 use crate::connection::{Connection, refused};
-use crate::headers::NativeHeaders;
 use crate::journal::Journal;
-use crate::{Error, Position, Result};
+use crate::{Error, Position, Result, native};
 
 /// How often the topic is looked up until its end has been seen, and afterwards.
 const LOOKUP_AT_START: Duration = Duration::from_millis(100);
@@ -178,7 +177,8 @@ impl OwnedMessage {
             timestamp_ms: message.timestamp().to_millis(),
             key: message.key().map(bytes),
             payload: message.payload().map(bytes),
-            headers: NativeHeaders::of(message)
+            headers: native::Message::of(message)
+                .headers()
                 .map(|(name, value)| (name.into_owned(), value.map(bytes)))
                 .collect(),
         }

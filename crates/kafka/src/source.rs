@@ -1,5 +1,7 @@
 //! A member of a consumer group.
 
+mod intake;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,20 +9,20 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::{ClientContext, Offset};
 
-use crate::batch::Incoming;
+use self::intake::Intake;
 use crate::connection::{Connection, refused};
-use crate::headers::NativeHeaders;
 use crate::journal::Journal;
-use crate::{Batch, Error, Position, Result};
+use crate::{Batch, Error, Position, Result, native};
 
 /// Bytes after which a batch is full, whatever its number of messages.
 const BATCH_BYTES: usize = 32 * 1024 * 1024;
+/// How many messages are taken from librdkafka at a time; the bytes are counted afterwards.
+const TAKEN: usize = 128;
 
 /// How often a topic is looked up while nothing is assigned, and how long that may take.
 const LOOK_UP: Duration = Duration::from_secs(1);
@@ -56,28 +58,26 @@ pub struct Committer<'a> {
 /// Offsets are committed by the caller only. A group without committed offsets starts at the
 /// earliest message.
 pub struct Source {
-    consumer: BaseConsumer<Membership>,
+    consumer: native::Consumer<Membership>,
+    membership: Arc<Membership>,
     /// When the topic was last looked up because the assignment is empty.
     looked_up: Instant,
     /// Whether the group was joined again because the assignment is empty.
     joined_again: bool,
 }
 
-/// What is to be done with a message.
-enum Verdict {
-    HandOut,
-    Drop,
-    StartOver,
-}
+/// Per assigned partition, one past the last offset handed out since it was assigned.
+type Held = BTreeMap<i32, Option<i64>>;
 
 /// What librdkafka's callbacks share with the source.
 struct Membership {
     journal: Journal,
     topic: String,
     assignment: Arc<dyn Assignment>,
-    /// Per assigned partition, one past the last offset handed out since it was assigned.
-    held: Mutex<BTreeMap<i32, Option<i64>>>,
+    held: Mutex<Held>,
     paused: AtomicBool,
+    /// Partitions that were assigned and whose messages have not been redirected yet.
+    arrived: Mutex<Vec<i32>>,
     /// Partitions that were revoked while a batch was being filled.
     withdrawn: Mutex<Vec<i32>>,
     /// The last assignment left nothing.
@@ -109,15 +109,15 @@ impl Source {
             assignment,
             held: Mutex::default(),
             paused: AtomicBool::new(false),
+            arrived: Mutex::default(),
             withdrawn: Mutex::default(),
             empty: AtomicBool::new(false),
             started_over: AtomicBool::new(false),
         };
-        let consumer: BaseConsumer<Membership> = connection
-            .consumer(group, &settings)?
-            .create_with_context(membership)
-            .map_err(refused)?;
+        let config = connection.consumer(group, &settings)?;
+        let consumer = native::Consumer::create(&config, membership).map_err(refused)?;
         let source = Self {
+            membership: Arc::clone(consumer.client().context()),
             consumer,
             looked_up: Instant::now(),
             joined_again: false,
@@ -127,8 +127,9 @@ impl Source {
     }
 
     fn subscribe(&self) -> Result<()> {
-        let topic = self.consumer.context().topic.as_str();
+        let topic = self.membership.topic.as_str();
         self.consumer
+            .client()
             .subscribe(&[topic])
             .map_err(|source| Error::Client {
                 action: "subscribe to a topic",
@@ -138,7 +139,7 @@ impl Source {
 
     /// Leaves the group and joins it again, for an assignment that knows what is there now.
     fn join_again(&self) -> Result<()> {
-        self.consumer.unsubscribe();
+        self.consumer.client().unsubscribe();
         self.subscribe()
     }
 
@@ -148,7 +149,7 @@ impl Source {
     /// for ever. So while it is empty the topic is looked up, and once it is there the group is
     /// joined again. With more members than partitions that is once in vain.
     fn look_after_an_empty_assignment(&mut self) -> Result<()> {
-        let membership = self.consumer.context();
+        let membership = &self.membership;
         if !membership.empty.load(Ordering::Relaxed) {
             self.joined_again = false;
             return Ok(());
@@ -159,6 +160,7 @@ impl Source {
         self.looked_up = Instant::now();
         let metadata = self
             .consumer
+            .client()
             .fetch_metadata(Some(&membership.topic), LOOK_UP_PATIENCE);
         // A broker that is away is looked for by librdkafka.
         let Ok(metadata) = metadata else {
@@ -195,31 +197,76 @@ impl Source {
         batch.clear();
         self.look_after_an_empty_assignment()?;
         let deadline = Instant::now() + timeout;
-        while batch.len() < max && batch.bytes() < BATCH_BYTES {
-            let wait = if batch.is_empty() {
-                deadline.saturating_duration_since(Instant::now())
-            } else {
-                Duration::ZERO
-            };
-            let polled = self.consumer.poll(wait);
+        loop {
+            self.listen(batch, max)?;
+            let room = max.saturating_sub(batch.len()).min(TAKEN);
+            if room == 0 || batch.bytes() >= BATCH_BYTES {
+                return Ok(());
+            }
+            if self.take(batch, room, Duration::ZERO)? == room {
+                continue;
+            }
+            if !batch.is_empty() {
+                return Ok(());
+            }
+            // Looked for after the messages: what came before that does not end the wait.
+            if self.consumer.events_wait() {
+                continue;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            // For one message: librdkafka waits for as many as it is asked for.
+            self.take(batch, 1, left)?;
+        }
+    }
+
+    /// Does what the events ask for. Messages that are among them are older than those on the
+    /// queue of messages.
+    fn listen(&mut self, batch: &mut Batch, max: usize) -> Result<()> {
+        while self.consumer.events_wait() && batch.len() < max && batch.bytes() < BATCH_BYTES {
+            let polled = self.consumer.client().poll(Duration::ZERO);
+            self.redirect();
             self.withdraw(batch);
             match polled {
-                Some(Ok(message)) => match self.consumer.context().judge(&message) {
-                    Verdict::HandOut => take(batch, &message),
-                    Verdict::Drop => {}
-                    Verdict::StartOver => self.start_over(batch, &message)?,
-                },
-                Some(Err(error)) => self.consumer.context().tolerate(error)?,
-                None if batch.is_empty() && Instant::now() < deadline => {}
-                None => break,
+                Some(Ok(message)) => {
+                    let mut intake = Intake::new(&self.membership, batch);
+                    let _ = intake.take(native::Message::of(&message));
+                    if let Some(position) = intake.outcome()? {
+                        self.start_over(batch, position)?;
+                    }
+                }
+                Some(Err(error)) => self.membership.tolerate(error)?,
+                None => {}
             }
         }
         Ok(())
     }
 
+    /// Takes up to `limit` messages off their queue; returns how many those were, whether or not
+    /// they went into the batch.
+    fn take(&mut self, batch: &mut Batch, limit: usize, timeout: Duration) -> Result<usize> {
+        let mut intake = Intake::new(&self.membership, batch);
+        let taken = self
+            .consumer
+            .take(limit, timeout, |message| intake.take(message));
+        if let Some(position) = intake.outcome()? {
+            self.start_over(batch, position)?;
+        }
+        Ok(taken)
+    }
+
+    /// Leads the messages of partitions that have been assigned to the queue of messages.
+    fn redirect(&self) {
+        for partition in std::mem::take(&mut *self.membership.arrived()) {
+            self.consumer.redirect(&self.membership.topic, partition);
+        }
+    }
+
     /// Removes the messages of partitions that were revoked after they had been taken.
     fn withdraw(&self, batch: &mut Batch) {
-        let withdrawn = std::mem::take(&mut *self.consumer.context().withdrawn());
+        let withdrawn = std::mem::take(&mut *self.membership.withdrawn());
         if !withdrawn.is_empty() {
             batch.retain(|position| !withdrawn.contains(&position.partition));
         }
@@ -228,14 +275,13 @@ impl Source {
     /// The broker has come back with another log. It knows no group either, and would take the
     /// partitions away as soon as it is asked; what is read before that would be read again. So
     /// nothing is handed out of the new log until the group has been joined again.
-    fn start_over(&self, batch: &mut Batch, message: &BorrowedMessage<'_>) -> Result<()> {
-        let membership = self.consumer.context();
+    fn start_over(&self, batch: &mut Batch, position: Position) -> Result<()> {
+        let membership = &self.membership;
         membership.started_over.store(true, Ordering::Relaxed);
-        let partition = message.partition();
         membership
             .journal
             .warn("the log of a partition has started over");
-        tracing::debug!(partition, offset = message.offset(), "an offset came again");
+        tracing::debug!(?position, "an offset came again");
         let held: Vec<i32> = std::mem::take(&mut *membership.held())
             .into_keys()
             .collect();
@@ -269,7 +315,7 @@ impl Source {
     #[must_use]
     pub fn committer(&self) -> Committer<'_> {
         Committer {
-            consumer: &self.consumer,
+            consumer: self.consumer.client(),
         }
     }
 
@@ -279,15 +325,10 @@ impl Source {
     /// # Errors
     /// librdkafka does not take the request.
     pub fn pause(&mut self) -> Result<()> {
-        self.consumer
-            .context()
-            .paused
-            .store(true, Ordering::Relaxed);
-        let held = self
-            .consumer
-            .context()
-            .list(self.consumer.context().partitions());
-        self.consumer.pause(&held).map_err(|source| Error::Client {
+        self.membership.paused.store(true, Ordering::Relaxed);
+        let held = self.membership.list(self.membership.partitions());
+        let client = self.consumer.client();
+        client.pause(&held).map_err(|source| Error::Client {
             action: "pause a source",
             source,
         })
@@ -298,15 +339,10 @@ impl Source {
     /// # Errors
     /// librdkafka does not take the request.
     pub fn resume(&mut self) -> Result<()> {
-        self.consumer
-            .context()
-            .paused
-            .store(false, Ordering::Relaxed);
-        let held = self
-            .consumer
-            .context()
-            .list(self.consumer.context().partitions());
-        self.consumer.resume(&held).map_err(|source| Error::Client {
+        self.membership.paused.store(false, Ordering::Relaxed);
+        let held = self.membership.list(self.membership.partitions());
+        let client = self.consumer.client();
+        client.resume(&held).map_err(|source| Error::Client {
             action: "resume a source",
             source,
         })
@@ -315,13 +351,13 @@ impl Source {
     /// Whether the flow is stopped.
     #[must_use]
     pub fn paused(&self) -> bool {
-        self.consumer.context().paused.load(Ordering::Relaxed)
+        self.membership.paused.load(Ordering::Relaxed)
     }
 
     /// The partitions that are assigned, ascending.
     #[must_use]
     pub fn partitions(&self) -> Vec<i32> {
-        self.consumer.context().partitions()
+        self.membership.partitions()
     }
 
     /// Leaves the group, so that its partitions are taken over at once.
@@ -335,7 +371,7 @@ impl std::fmt::Debug for Source {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Source")
-            .field("topic", &self.consumer.context().topic)
+            .field("topic", &self.membership.topic)
             .field("partitions", &self.partitions())
             .finish_non_exhaustive()
     }
@@ -392,8 +428,12 @@ impl Committer<'_> {
 }
 
 impl Membership {
-    fn held(&self) -> MutexGuard<'_, BTreeMap<i32, Option<i64>>> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arrived(&self) -> MutexGuard<'_, Vec<i32>> {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn withdrawn(&self) -> MutexGuard<'_, Vec<i32>> {
@@ -419,22 +459,6 @@ impl Membership {
         self.held()
             .get(&position.partition)
             .is_some_and(|end| end.is_some_and(|end| (0..=end).contains(&position.offset)))
-    }
-
-    /// What is to be done with a message. An offset that comes again says that the log has been
-    /// replaced by another one: what was read of the old one is void, and so is the assignment.
-    fn judge(&self, message: &BorrowedMessage<'_>) -> Verdict {
-        if self.started_over.load(Ordering::Relaxed) {
-            return Verdict::Drop;
-        }
-        match self.held().get_mut(&message.partition()) {
-            Some(end) if end.is_some_and(|end| message.offset() < end) => Verdict::StartOver,
-            Some(end) => {
-                *end = Some(message.offset().saturating_add(1));
-                Verdict::HandOut
-            }
-            None => Verdict::Drop,
-        }
     }
 
     /// Lets pass what passes by itself.
@@ -496,6 +520,7 @@ impl ConsumerContext for Membership {
                     held.is_empty()
                 };
                 self.empty.store(nothing, Ordering::Relaxed);
+                self.arrived().extend_from_slice(&partitions);
                 if self.paused.load(Ordering::Relaxed)
                     && let Err(error) = consumer.pause(list)
                 {
@@ -512,7 +537,7 @@ impl ConsumerContext for Membership {
         match result.map_err(|error| error.rdkafka_error_code()) {
             Ok(()) => tracing::trace!(?offsets, "committed"),
             // Nothing was committed because nothing is held.
-            Err(Some(rdkafka::error::RDKafkaErrorCode::NoOffset)) => {}
+            Err(Some(RDKafkaErrorCode::NoOffset)) => {}
             Err(code) => {
                 let reason = code.map(|code| code.to_string()).unwrap_or_default();
                 tracing::warn!(topic = self.topic, reason, "offsets were not committed");
@@ -530,18 +555,4 @@ fn numbers(list: &TopicPartitionList) -> Vec<i32> {
         .collect();
     numbers.sort_unstable();
     numbers
-}
-
-/// Copies a message into a batch.
-fn take(batch: &mut Batch, message: &BorrowedMessage<'_>) {
-    let (partition, offset) = (message.partition(), message.offset());
-    batch.push(&Incoming {
-        position: Position { partition, offset },
-        timestamp_ms: message.timestamp().to_millis(),
-        key: message.key(),
-        payload: message.payload(),
-    });
-    for (name, value) in NativeHeaders::of(message) {
-        batch.push_header(&name, value);
-    }
 }

@@ -13,9 +13,8 @@ use rdkafka::statistics::Statistics;
 use super::returned::{Kept, Next, Returned};
 use super::underway::{Accepted, Underway};
 use super::{Acknowledge, size};
-use crate::headers::NativeHeaders;
 use crate::journal::{Journal, temporary};
-use crate::{Error, Result};
+use crate::{Error, Result, native};
 
 /// What the sink shares with librdkafka's callbacks; it outlives a dead producer.
 pub(super) struct State {
@@ -129,7 +128,7 @@ impl ProducerContext for Delivery {
                     state.blocked.store(true, Ordering::Release);
                     return;
                 }
-                let headers = NativeHeaders::of(message);
+                let headers = native::Message::of(message).headers();
                 let headers = headers
                     .map(|(name, value)| size(&name, value))
                     .sum::<usize>();

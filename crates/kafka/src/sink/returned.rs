@@ -8,7 +8,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::Outgoing;
 use super::underway::Accepted;
-use crate::headers::NativeHeaders;
+use crate::native;
 
 /// How long a sink waits before it sends again, for example to a topic that does not exist.
 const RETRY: Duration = Duration::from_millis(250);
@@ -117,7 +117,8 @@ impl Kept {
             partition: Some(message.partition()).filter(|partition| *partition >= 0),
             key: message.key().map(bytes),
             payload: message.payload().map(bytes),
-            headers: NativeHeaders::of(message)
+            headers: native::Message::of(message)
+                .headers()
                 .map(|(name, value)| (name.into_owned(), value.map(bytes)))
                 .collect(),
             timestamp_ms: message.timestamp().to_millis(),
