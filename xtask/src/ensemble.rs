@@ -23,6 +23,10 @@ const TICK: Duration = Duration::from_millis(20);
 /// Lines that wait to be shown; a process that writes more waits for the terminal.
 const WAITING_LINES: usize = 256;
 
+/// The status of a program that was asked to end, did so in order, and tells why: 128 and the number
+/// of SIGTERM. Java does.
+const ASKED: i32 = 143;
+
 /// Processes that live and die together.
 ///
 /// Each has a process group of its own. So a Ctrl-C in the terminal reaches this process alone,
@@ -283,7 +287,7 @@ impl Ensemble {
             let Process { name, end, .. } = &self.processes[number];
             match end {
                 _ if killed => complaints.push(format!("{name} had to be killed")),
-                Some(status) if !status.success() => {
+                Some(status) if !status.success() && status.code() != Some(ASKED) => {
                     complaints.push(format!("{name} ended with {status}"));
                 }
                 _ => {}

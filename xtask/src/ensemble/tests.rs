@@ -134,6 +134,14 @@ fn an_end_with_a_failure_while_stopping_is_reported() {
 }
 
 #[test]
+fn an_end_with_the_status_of_one_that_was_asked_is_no_failure() {
+    let (mut ensemble, _) = ensemble();
+    let script = "trap 'exit 143' TERM; tail -f /dev/null & echo ready >&2; wait";
+    ensemble.start("one", shell(script)).unwrap();
+    assert_eq!(ensemble.stop(PATIENT), [""; 0]);
+}
+
+#[test]
 fn one_that_ends_by_itself_is_reported_with_its_status_and_last_lines() {
     let (mut ensemble, written) = ensemble();
     ensemble.start("one", shell(WILLING)).unwrap();
