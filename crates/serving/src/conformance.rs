@@ -8,10 +8,11 @@
 mod bad_models;
 mod bad_records;
 mod models;
+mod spread;
 mod streams;
 mod world;
 
-pub use world::{Running, World};
+pub use world::{Running, Scored, World, regression, wine};
 
 use embedded_kafka::{Broker, Options};
 
@@ -53,6 +54,11 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     ("a second instance shares the work", streams::two_instances),
     (
+        "many data types are served side by side, however the work is spread",
+        spread::many_data_types,
+    ),
+    ("a new group replays everything alike", spread::replay),
+    (
         "what is no record is a dead letter",
         bad_records::undecodable,
     ),
@@ -87,17 +93,30 @@ pub const SCENARIOS: &[Scenario] = &[
 /// # Panics
 /// When a scenario fails; what is printed before names it.
 pub fn run<S: Settings>(strategy: &'static Strategy<S>, flags: &[&str]) {
-    let own;
-    let brokers = match std::env::var("SUITE_BROKERS") {
-        Ok(brokers) => brokers,
-        Err(_) => {
-            own = broker("127.0.0.1:0");
-            own.bootstrap()
+    on_a_broker(|brokers| {
+        for (name, scenario) in SCENARIOS {
+            eprintln!("scenario: {name} {}", flags.join(" "));
+            scenario(&World::new(strategy, brokers, flags));
         }
-    };
-    for (name, scenario) in SCENARIOS {
-        eprintln!("scenario: {name} {}", flags.join(" "));
-        scenario(&World::new(strategy, &brokers, flags));
+    });
+}
+
+/// Runs a scenario of the strategy's own, against the same broker as [`run`].
+///
+/// # Panics
+/// When the scenario fails.
+pub fn run_own<S: Settings>(
+    strategy: &'static Strategy<S>,
+    flags: &[&str],
+    scenario: impl FnOnce(&World),
+) {
+    on_a_broker(|brokers| scenario(&World::new(strategy, brokers, flags)));
+}
+
+fn on_a_broker(run: impl FnOnce(&str)) {
+    match std::env::var("SUITE_BROKERS") {
+        Ok(brokers) => run(&brokers),
+        Err(_) => run(&broker("127.0.0.1:0").bootstrap()),
     }
 }
 

@@ -52,11 +52,11 @@ pub struct Running {
 
 /// A message of the results topic.
 #[derive(Debug)]
-pub(super) struct Scored {
+pub struct Scored {
     /// As it came.
-    pub(super) message: OwnedMessage,
+    pub message: OwnedMessage,
     /// Decoded.
-    pub(super) result: ServingResult,
+    pub result: ServingResult,
 }
 
 impl World {
@@ -128,8 +128,8 @@ impl World {
         format!("{}-{kind}", self.name)
     }
 
-    /// Starts a server of the strategy with these flags besides the scenario's own, and waits until
-    /// it is ready.
+    /// Starts a server of the strategy with these flags besides the scenario's own, or in their
+    /// place, and waits until it is ready.
     ///
     /// # Panics
     /// When it does not get ready.
@@ -145,6 +145,7 @@ impl World {
             ("--http", "127.0.0.1:0".to_owned()),
         ]
         .into_iter()
+        .filter(|(flag, _)| !flags.contains(flag))
         .flat_map(|(flag, value)| [flag.to_owned(), value])
         .chain(["--quiet".to_owned()])
         .chain(self.flags.iter().cloned())
@@ -177,14 +178,18 @@ impl World {
         self.flush();
     }
 
-    pub(super) fn flush(&self) {
+    /// Waits until the broker has everything that was written.
+    ///
+    /// # Panics
+    /// When it takes too long.
+    pub fn flush(&self) {
         self.sink
             .flush(PATIENCE)
             .expect("the broker takes the messages");
     }
 
     /// Writes a record to a partition; to be flushed.
-    pub(super) fn send_record(&self, partition: i32, record: &WineRecord) {
+    pub fn send_record(&self, partition: i32, record: &WineRecord) {
         let payload = record.encode_to_vec();
         let topic = self.topic("data");
         let outgoing = Outgoing {
@@ -197,7 +202,7 @@ impl World {
     }
 
     /// Writes records to partition 0 and waits until the broker has them.
-    pub(super) fn records(&self, records: &[WineRecord]) {
+    pub fn records(&self, records: &[WineRecord]) {
         records
             .iter()
             .for_each(|record| self.send_record(0, record));
@@ -213,7 +218,7 @@ impl World {
     }
 
     /// Writes a descriptor.
-    pub(super) fn model(&self, descriptor: &ModelDescriptor) {
+    pub fn model(&self, descriptor: &ModelDescriptor) {
         self.raw_model(Some(&descriptor.encode_to_vec()));
     }
 
@@ -223,7 +228,7 @@ impl World {
     }
 
     /// The results, of which there have to be `count`.
-    pub(super) fn results(&self, count: usize) -> Vec<Scored> {
+    pub fn results(&self, count: usize) -> Vec<Scored> {
         let decode = |message: OwnedMessage| {
             let value = message.payload.clone().expect("a result has a value");
             let result = ServingResult::decode(value).expect("a result decodes");
@@ -366,7 +371,7 @@ pub(super) fn message<'a>(topic: &'a str, payload: Option<&'a [u8]>) -> Outgoing
 }
 
 /// A wine of this data type; the models here predict from its alcohol.
-pub(super) fn wine(data_type: &str, alcohol: f64) -> WineRecord {
+pub fn wine(data_type: &str, alcohol: f64) -> WineRecord {
     WineRecord {
         alcohol,
         data_type: data_type.to_owned(),
@@ -375,7 +380,7 @@ pub(super) fn wine(data_type: &str, alcohol: f64) -> WineRecord {
 }
 
 /// A regression that predicts `alcohol + intercept`, as a descriptor.
-pub(super) fn regression(data_type: &str, name: &str, intercept: f64) -> ModelDescriptor {
+pub fn regression(data_type: &str, name: &str, intercept: f64) -> ModelDescriptor {
     descriptor(data_type, name, &regression_document("alcohol", intercept))
 }
 
