@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, thread};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -125,14 +125,18 @@ fn start(home: &Path, listen: Option<&Address>) -> Result<ExitCode> {
     let outcome = running
         .save(home)
         .and_then(|()| wait_until_it_answers(&mut child, &running.address, &asked));
-    if let Err(error) = outcome {
-        signal::send_to_group("KILL", running.pid);
-        child.wait().context("wait for what was killed")?;
-        Running::forget(home)?;
-        bail!("{error:#}; {}", node.last_words());
-    }
-    ready(&running);
-    Ok(ExitCode::SUCCESS)
+    let error = match outcome {
+        Ok(true) => {
+            ready(&running);
+            return Ok(ExitCode::SUCCESS);
+        }
+        Ok(false) => anyhow!("stopped before it answered"),
+        Err(error) => anyhow!("{error:#}; {}", node.last_words()),
+    };
+    signal::send_to_group("KILL", running.pid);
+    child.wait().context("wait for what was killed")?;
+    Running::forget(home)?;
+    Err(error)
 }
 
 /// Finds that it runs already.
@@ -247,13 +251,16 @@ fn heed_signals() -> Result<Arc<AtomicBool>> {
     Ok(asked)
 }
 
-fn wait_until_it_answers(child: &mut Child, address: &str, asked: &AtomicBool) -> Result<()> {
+/// Whether it came to answer; else this program is asked to end.
+fn wait_until_it_answers(child: &mut Child, address: &str, asked: &AtomicBool) -> Result<bool> {
     let begun = Instant::now();
     while !answers(address) {
         if let Some(status) = child.try_wait().context("wait for the broker")? {
             bail!("the broker ended with {status}");
         }
-        ensure!(!asked.load(Ordering::Relaxed), "asked to end");
+        if asked.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
         ensure!(
             begun.elapsed() < START,
             "the broker did not answer within {} s",
@@ -261,7 +268,7 @@ fn wait_until_it_answers(child: &mut Child, address: &str, asked: &AtomicBool) -
         );
         thread::sleep(TICK);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Says that it serves, as every program here does.
