@@ -6,8 +6,10 @@
 mod arrival;
 mod interrupt;
 pub mod log;
+pub mod meter;
 pub mod passthrough;
 pub mod provider;
+pub mod query;
 pub mod reader;
 mod wine;
 

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::{Basics, DEFAULT_BROKERS, Interval};
@@ -175,6 +175,7 @@ pub struct Passthrough {
 
 /// What the latency meter needs to know.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[command(group(ArgGroup::new("measure").required(true).args(["backlog", "seconds"])))]
 #[serde(rename_all = "kebab-case")]
 pub struct LatencyMeter {
     /// What every program needs to know.
@@ -183,13 +184,7 @@ pub struct LatencyMeter {
     pub basics: Basics,
 
     /// Measure how fast the results topic fills, until it has this many results
-    #[arg(
-        long,
-        env = "MODEL_SERVING_BACKLOG",
-        value_name = "N",
-        required_unless_present = "seconds",
-        conflicts_with = "seconds"
-    )]
+    #[arg(long, env = "MODEL_SERVING_BACKLOG", value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog: Option<NonZeroU64>,
 

@@ -1,6 +1,8 @@
 //! The programs, as processes, against a broker.
 
 #[cfg(test)]
+mod measuring;
+#[cfg(test)]
 mod passing;
 #[cfg(test)]
 mod process;

@@ -11,6 +11,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) const PROVIDER: &str = env!("CARGO_BIN_EXE_data_provider");
 pub(crate) const READER: &str = env!("CARGO_BIN_EXE_data_reader");
+pub(crate) const METER: &str = env!("CARGO_BIN_EXE_latency_meter");
 pub(crate) const PASSTHROUGH: &str = env!("CARGO_BIN_EXE_passthrough");
 
 /// Lines that a program has written so far.
@@ -113,7 +114,10 @@ impl Program {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(Instant::now() < deadline, "the program does not end");
+            if Instant::now() >= deadline {
+                let [out, errors] = [&self.out, &self.errors].map(|of| of.lines.lock().unwrap());
+                panic!("the program does not end: {out:?}, {errors:?}");
+            }
             std::thread::park_timeout(Duration::from_millis(5));
         };
         for reader in self.readers.drain(..) {
