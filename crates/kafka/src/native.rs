@@ -5,6 +5,8 @@
 
 mod consumer;
 mod message;
+mod producer;
 
 pub(crate) use consumer::Consumer;
 pub(crate) use message::Message;
+pub(crate) use producer::Producer;

@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
+use rdkafka::producer::{Producer as _, PurgeConfig};
 
 use self::delivery::{Delivery, State};
 use self::returned::Next;
 use self::underway::Accepted;
 use crate::connection::{Connection, refused};
-use crate::{Error, Result, SendError};
+use crate::{Error, Result, SendError, native};
 
 /// How long the requests of a dead producer may take to be answered.
 const ANSWERS: Duration = Duration::from_secs(2);
@@ -74,7 +73,7 @@ pub trait Acknowledge: Send + Sync {
 pub struct Sink {
     config: ClientConfig,
     limit: usize,
-    producer: RwLock<Arc<BaseProducer<Delivery>>>,
+    producer: RwLock<Arc<native::Producer<Delivery>>>,
     /// Held while a dead producer is replaced and while returned messages are sent again.
     recovery: Mutex<()>,
     state: Arc<State>,
@@ -150,36 +149,27 @@ impl Sink {
         let Some(place) = self.state.underway.take(accepted) else {
             return Err(SendError::QueueFull);
         };
-        let record = BaseRecord {
-            topic: message.topic,
-            partition: message.partition,
-            payload: message.payload,
-            key: message.key,
-            timestamp: message.timestamp_ms,
-            headers: native(message.headers),
-            delivery_opaque: place,
-        };
         let code = {
             let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner);
-            match producer.send(record) {
+            match producer.send(message, place) {
                 Ok(()) => return Ok(()),
-                Err((error, _)) => error,
+                Err(code) => code,
             }
         };
         self.state.underway.free(place);
         let topic = || message.topic.to_owned();
-        match code.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => Err(SendError::QueueFull),
-            Some(RDKafkaErrorCode::Fatal) => {
+        match code {
+            RDKafkaErrorCode::QueueFull => Err(SendError::QueueFull),
+            RDKafkaErrorCode::Fatal => {
                 self.state.fatal.store(true, Ordering::Release);
                 Err(SendError::QueueFull)
             }
             // Known to be missing; librdkafka asks again every few seconds.
-            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+            RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition => {
                 self.state.journal.waiting_for_topic(message.topic);
                 Err(SendError::QueueFull)
             }
-            Some(RDKafkaErrorCode::UnknownPartition) => {
+            RDKafkaErrorCode::UnknownPartition => {
                 let partition = message.partition.unwrap_or(-1);
                 Err(Error::UnknownPartition {
                     topic: topic(),
@@ -187,18 +177,13 @@ impl Sink {
                 }
                 .into())
             }
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Err(SendError::TooLarge {
+            RDKafkaErrorCode::MessageSizeTooLarge => Err(SendError::TooLarge {
                 size: message.size(),
                 limit: self.limit,
             }),
-            Some(source) => Err(Error::Delivery {
+            source => Err(Error::Delivery {
                 topic: topic(),
                 source,
-            }
-            .into()),
-            None => Err(Error::Client {
-                action: "send a message",
-                source: code,
             }
             .into()),
         }
@@ -214,7 +199,7 @@ impl Sink {
         loop {
             let mut done = 0;
             loop {
-                self.current().poll(Duration::ZERO);
+                self.current().client().poll(Duration::ZERO);
                 match self.state.acknowledged.swap(0, Ordering::AcqRel) {
                     0 => break,
                     more => done += more,
@@ -225,7 +210,7 @@ impl Sink {
             if done > 0 || left.is_zero() {
                 return done;
             }
-            self.current().poll(left.min(SLICE));
+            self.current().client().poll(left.min(SLICE));
         }
     }
 
@@ -237,7 +222,7 @@ impl Sink {
         let deadline = Instant::now() + timeout;
         loop {
             // Ends librdkafka's lingering; it fails while anything is in flight.
-            let _ = self.current().flush(Duration::ZERO);
+            let _ = self.current().client().flush(Duration::ZERO);
             if self.in_flight() == 0 {
                 return Ok(());
             }
@@ -258,7 +243,7 @@ impl Sink {
         self.state.in_flight.load(Ordering::Acquire)
     }
 
-    fn current(&self) -> Arc<BaseProducer<Delivery>> {
+    fn current(&self) -> Arc<native::Producer<Delivery>> {
         Arc::clone(&self.producer.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -284,6 +269,7 @@ impl Sink {
         // What is on its way may still be answered, which saves a repetition; what waits is not
         // sent any more.
         let (answered, given_up) = (now + ANSWERS, now + ANSWERS * 2);
+        let dead = dead.client();
         while dead.in_flight_count() > 0 && Instant::now() < given_up {
             let purge = PurgeConfig::default().queue();
             let late = Instant::now() >= answered;
@@ -339,21 +325,9 @@ impl std::fmt::Debug for Sink {
     }
 }
 
-fn produce(config: &ClientConfig, state: &Arc<State>) -> Result<Arc<BaseProducer<Delivery>>> {
-    let producer: BaseProducer<Delivery> = config
-        .create_with_context(Delivery(Arc::clone(state)))
-        .map_err(refused)?;
-    Ok(Arc::new(producer))
-}
-
-fn native(headers: &[(&str, Option<&[u8]>)]) -> Option<OwnedHeaders> {
-    if headers.is_empty() {
-        return None;
-    }
-    let native = OwnedHeaders::new_with_capacity(headers.len());
-    Some(headers.iter().fold(native, |native, (key, value)| {
-        native.insert(Header { key, value: *value })
-    }))
+fn produce(config: &ClientConfig, state: &Arc<State>) -> Result<Arc<native::Producer<Delivery>>> {
+    let producer = native::Producer::create(config, Delivery(Arc::clone(state)));
+    producer.map(Arc::new).map_err(refused)
 }
 
 impl Outgoing<'_> {

@@ -25,7 +25,7 @@ fn kill(sink: &Sink) {
     // SAFETY: the client is alive, and the reason ends with a NUL.
     let code = unsafe {
         rd_kafka_test_fatal_error(
-            sink.current().client().native_ptr(),
+            sink.current().client().client().native_ptr(),
             rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID,
             c"a test".as_ptr(),
         )

@@ -1,6 +1,6 @@
 //! Who waits for the messages that librdkafka has.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What comes back with the report of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub(super) struct Accepted {
 /// librdkafka with a message, so that nothing is allocated for it. Places are taken in turn, which
 /// memory likes, and free again mostly in the same order.
 pub(super) struct Underway {
+    /// As many as a power of two.
     places: Box<[Place]>,
-    next: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -30,25 +30,27 @@ impl Underway {
     /// Room for `messages`, and as much again, so that a free place is soon found.
     pub(super) fn new(messages: usize) -> Self {
         let places = messages.saturating_mul(2).clamp(1024, 1 << 22);
+        let places = (0..places.next_power_of_two()).map(|_| Place::default());
         Self {
-            places: (0..places).map(|_| Place::default()).collect(),
-            next: AtomicUsize::new(0),
+            places: places.collect(),
         }
     }
 
     /// Takes a place; `None` if there is none.
     pub(super) fn take(&self, accepted: Accepted) -> Option<usize> {
-        (0..self.places.len()).find_map(|_| {
-            let number = self.next.fetch_add(1, Ordering::Relaxed) % self.places.len();
-            let place = self.places.get(number)?;
-            let mark = accepted.sequence.saturating_add(1);
-            place
-                .taken
-                .compare_exchange(0, mark, Ordering::AcqRel, Ordering::Relaxed)
-                .ok()?;
-            place.ticket.store(accepted.ticket, Ordering::Release);
-            Some(number)
-        })
+        let mark = accepted.sequence.saturating_add(1);
+        (accepted.sequence..)
+            .take(self.places.len())
+            .find_map(|turn| {
+                let number = turn as usize & (self.places.len() - 1);
+                let place = self.places.get(number)?;
+                place
+                    .taken
+                    .compare_exchange(0, mark, Ordering::AcqRel, Ordering::Relaxed)
+                    .ok()?;
+                place.ticket.store(accepted.ticket, Ordering::Release);
+                Some(number)
+            })
     }
 
     /// Frees a place; `None` if nobody has it.
@@ -66,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_place_that_is_taken_is_passed_over_until_it_is_free() {
-        let underway = Underway::new(1);
+        let underway = Underway::new(1000);
         let accepted = |number: u64| Accepted {
             ticket: u64::MAX - number,
             sequence: number,
@@ -78,7 +80,7 @@ mod tests {
             assert_eq!(underway.free(place), Some(accepted(number)));
             assert_eq!(underway.free(place), None);
         }
-        for number in 1..1024 {
+        for number in 1..2048 {
             underway.take(accepted(number)).unwrap();
         }
         assert_eq!(underway.take(accepted(7)), None, "every place is taken");
