@@ -9,6 +9,8 @@ mod process;
 #[cfg(test)]
 mod providing;
 #[cfg(test)]
+mod querying;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod settings;

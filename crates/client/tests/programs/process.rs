@@ -12,6 +12,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) const PROVIDER: &str = env!("CARGO_BIN_EXE_data_provider");
 pub(crate) const READER: &str = env!("CARGO_BIN_EXE_data_reader");
 pub(crate) const METER: &str = env!("CARGO_BIN_EXE_latency_meter");
+pub(crate) const QUERY: &str = env!("CARGO_BIN_EXE_model_state_query");
 pub(crate) const PASSTHROUGH: &str = env!("CARGO_BIN_EXE_passthrough");
 
 /// Lines that a program has written so far.
