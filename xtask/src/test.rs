@@ -1,12 +1,14 @@
 //! `cargo xtask test`: the tests; with `--kafka`, those that any broker must pass, on Apache Kafka.
 
+use std::env;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
-use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use tempfile::TempDir;
 
 use crate::console::{Console, step};
 use crate::ensemble::{Ensemble, Halt, Patience, Voice};
@@ -63,25 +65,59 @@ fn on_kafka(arguments: &[String]) -> Result<ExitCode> {
         .context("start cargo")?;
     ensure!(built.success(), "the tests could not be built");
 
-    let directory = tempfile::Builder::new()
-        .prefix("test-")
-        .tempdir_in(&home)
-        .with_context(|| format!("create a directory in {}", home.display()))?;
+    let directory = Lodging::rent(&home)?;
     let address = Address::free()?;
-    let node = Node::prepare(&installation, directory.path(), &address)?;
+    let node = Node::prepare(&installation, directory.path.path(), &address)?;
     let mut ensemble = Ensemble::new(Console::new("test", &[]), None);
     ensemble.heed_signals()?;
     let played = play(&mut ensemble, &node, &address.to_string(), arguments);
     let complaints = ensemble.stop(PATIENCE);
     if let Err(halt) = played {
-        let log = keep_log(&home, &node.log());
         return match halt {
             Halt::Asked => bail!("stopped before the end"),
-            Halt::Failed(error) => Err(error.context(log)),
+            Halt::Failed(error) => Err(error.context(keep_log(&home, &node.log()))),
         };
     }
     ensure!(complaints.is_empty(), complaints.join("; "));
     Ok(ExitCode::SUCCESS)
+}
+
+/// A directory that goes at the end; or, if there was none, before the next tests.
+struct Lodging {
+    path: TempDir,
+    /// While it is locked, somebody is in.
+    _lock: File,
+}
+
+impl Lodging {
+    const PREFIX: &str = "test-";
+    const LOCK: &str = "lock";
+
+    /// A directory in `home`, from which goes what was left behind.
+    fn rent(home: &Path) -> Result<Self> {
+        // One at a time, so that nobody finds a directory that is not locked yet.
+        let door = File::create(home.join("test.lock")).context("create a lock")?;
+        door.lock().context("lock the directories of the tests")?;
+        for entry in fs::read_dir(home)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(Self::PREFIX) && Self::is_left(&path) {
+                fs::remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))?;
+            }
+        }
+        let path = tempfile::Builder::new()
+            .prefix(Self::PREFIX)
+            .tempdir_in(home)
+            .with_context(|| format!("create a directory in {}", home.display()))?;
+        let lock = File::create(path.path().join(Self::LOCK)).context("create a lock")?;
+        lock.lock().context("lock a directory")?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Whether a directory is one that nobody is in any more.
+    fn is_left(path: &Path) -> bool {
+        File::open(path.join(Self::LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
+    }
 }
 
 /// Starts Apache Kafka and runs the tests on it.
@@ -118,7 +154,7 @@ fn play(
 
 /// Keeps the log of a broker whose directory goes, and tells where it is.
 fn keep_log(home: &Path, log: &Path) -> String {
-    let kept = home.join("test-failed.log");
+    let kept = home.join("failed-test.log");
     match fs::copy(log, &kept) {
         Ok(_) => format!("the broker's log is {}", kept.display()),
         Err(error) => format!("the broker's log could not be kept: {error}"),
@@ -141,4 +177,29 @@ fn cargo_test() -> Command {
         .current_dir(workspace::root())
         .args(["test", "--workspace"]);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_behind_goes_and_what_is_in_use_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let used = Lodging::rent(home.path()).unwrap();
+        // What is left of one that was killed: the lock is nobody's.
+        let left = home.path().join("test-left");
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("lock"), "").unwrap();
+        let other = home.path().join("jars");
+        fs::create_dir(&other).unwrap();
+        let next = Lodging::rent(home.path()).unwrap();
+        assert!(!left.exists());
+        assert!(other.exists());
+        assert!(used.path.path().exists());
+        let path = next.path.path().to_owned();
+        assert!(path.exists());
+        drop(next);
+        assert!(!path.exists());
+    }
 }
