@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{Arg, ArgGroup, Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::{Basics, DEFAULT_BROKERS, Interval};
@@ -218,9 +218,11 @@ pub struct LatencyMeter {
 
 /// What the state query needs to know.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[command(mut_args(hide_kafka))]
 #[serde(rename_all = "kebab-case")]
 pub struct ModelStateQuery {
-    /// What every program needs to know.
+    /// What every program needs to know. It talks to no broker, and takes no notice of where one
+    /// is: the settings file is everybody's.
     #[command(flatten)]
     #[serde(flatten)]
     pub basics: Basics,
@@ -263,4 +265,20 @@ pub struct ModelStateQuery {
     /// Print a JSON object per model
     #[arg(long, env = "MODEL_SERVING_JSON", num_args = 0..=1, default_missing_value = "true", default_value_t = false)]
     pub json: bool,
+}
+
+/// Leaves the settings of Kafka out of the help of a program that takes no notice of them.
+fn hide_kafka(argument: Arg) -> Arg {
+    let kafka = [
+        "brokers",
+        "data_topic",
+        "models_topic",
+        "results_topic",
+        "dead_letter_topic",
+        "broker_timeout",
+        "quiet",
+        "x",
+    ];
+    let hide = kafka.contains(&argument.get_id().as_str());
+    argument.hide(hide)
 }
