@@ -7,7 +7,7 @@ mod machine;
 mod report;
 mod stage;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -65,6 +65,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let root = workspace::root();
     let contenders = contender::contenders(&strategies::all()?, &options.strategies)?;
     let parameters = options.parameters();
+    if let Some(path) = options
+        .json
+        .as_deref()
+        .filter(|path| *path != Path::new("-"))
+    {
+        // Now rather than after ten minutes.
+        File::create(path).with_context(|| format!("create {}", path.display()))?;
+    }
     let programs = build(&root, &contenders)?;
     // Servers may write files where they run.
     let directory = tempfile::tempdir().context("create a directory for the servers")?;
