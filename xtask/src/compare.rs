@@ -200,10 +200,10 @@ impl Outcome {
         number: usize,
         round: usize,
     ) -> Result<Turn, Halt> {
-        let throughput = stage.throughput(contender, number);
-        let throughput = self.unless_failed(stage, contender, round, throughput)?;
-        let latency = stage.latency(contender, number);
-        let latency = self.unless_failed(stage, contender, round, latency)?;
+        let measured = stage.throughput(contender, number);
+        let throughput = self.unless_failed(stage, contender, round, "throughput", measured)?;
+        let measured = stage.latency(contender, number);
+        let latency = self.unless_failed(stage, contender, round, "latency", measured)?;
         Ok(Turn {
             throughput,
             latency,
@@ -216,6 +216,7 @@ impl Outcome {
         stage: &mut Stage<'_>,
         contender: &Contender,
         round: usize,
+        half: &'static str,
         measured: Result<T, Halt>,
     ) -> Result<Option<T>, Halt> {
         let (value, failure) = match measured {
@@ -231,6 +232,7 @@ impl Outcome {
             self.failures.push(Failure {
                 name: contender.label.clone(),
                 round,
+                half,
                 what,
             });
         }

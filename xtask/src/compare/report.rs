@@ -50,6 +50,8 @@ pub(super) struct Failure {
     pub(super) name: String,
     /// From 1.
     pub(super) round: usize,
+    /// Of the turn: throughput or latency.
+    pub(super) half: &'static str,
     pub(super) what: String,
 }
 
@@ -94,8 +96,8 @@ impl Report {
         } = &self.parameters;
         let backlog = thousands(*backlog as f64);
         let mut text = format!(
-            "{table}\n\nMedians of {rounds} rounds; ratios and differences to the floor within a \
-             round. CPU seconds per million records.\nBacklog of {backlog} records on {partitions} \
+            "{table}\n\nRounds: {rounds}; medians of them, ratios and differences to the floor within \
+             each. CPU seconds per million records.\nBacklog of {backlog} records on {partitions} \
              partitions; latency at {rate} records/s for {seconds} s. Model {model}.\nBroker: \
              {broker}. Machine: {}.\n",
             self.machine.describe()
@@ -103,8 +105,16 @@ impl Report {
         if self.contenders.iter().any(Standing::lacks_something) {
             text.push_str("- was not measured.\n");
         }
-        for Failure { name, round, what } in &self.failures {
-            text.push_str(&format!("\nfailed in round {round}: {name}: {what}\n"));
+        for failure in &self.failures {
+            let Failure {
+                name,
+                round,
+                half,
+                what,
+            } = failure;
+            text.push_str(&format!(
+                "\n{name} failed in round {round}, {half}: {what}\n"
+            ));
         }
         text
     }
@@ -217,6 +227,7 @@ mod tests {
             failures: vec![Failure {
                 name: "actor".to_owned(),
                 round: 2,
+                half: "latency",
                 what: "did not get ready".to_owned(),
             }],
         }
@@ -257,7 +268,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.ends_with("\nfailed in round 2: actor: did not get ready\n"),
+            text.ends_with("\nactor failed in round 2, latency: did not get ready\n"),
             "{text}"
         );
     }
