@@ -163,7 +163,9 @@ impl<'a> Stage<'a> {
         );
         // Late from the start, so it goes as fast as it can.
         let rate = u32::MAX.to_string();
-        let mut command = self.provider(BACKLOG, "no", &rate);
+        // It makes a results topic too: the one that the next turn uses and deletes.
+        let turn = format!("turn-{}", self.turns + 1);
+        let mut command = self.provider(BACKLOG, &turn, &rate);
         command.args(["--count", &backlog.to_string()]);
         let provider = self
             .ensemble
