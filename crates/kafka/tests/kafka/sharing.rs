@@ -189,6 +189,43 @@ fn two_members_share_and_the_one_that_stays_takes_over() {
 }
 
 #[test]
+fn a_member_that_waits_for_messages_lets_another_in_at_once() {
+    const LONG: Duration = Duration::from_secs(40);
+    let connection = connection();
+    let topic = topic(&connection, 2);
+    let group = unique("group");
+    let (mut first, one) = join(&connection, &group, &topic);
+    let mut batch = Batch::new();
+    let step = Duration::from_millis(50);
+    eventually("the first holds everything", || {
+        first.poll(&mut batch, 10, step).unwrap();
+        (first.partitions() == [0, 1]).then_some(())
+    });
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let mut batch = Batch::new();
+            first.poll(&mut batch, 10, LONG).unwrap();
+            batch.len()
+        });
+        let (mut second, _) = join(&connection, &group, &topic);
+        eventually("the second has its part", || {
+            second.poll(&mut batch, 10, step).unwrap();
+            (second.partitions().len() == 1).then_some(())
+        });
+        assert!(start.elapsed() < LONG / 2, "{:?}", start.elapsed());
+        // What the first still holds ends its wait.
+        let left = one.changes().iter().find_map(|change| match change {
+            Change::Revoked(partitions, false) => Some(1 - partitions[0]),
+            _ => None,
+        });
+        write(&connection, &topic, left.unwrap(), 0..1);
+        assert_eq!(waiting.join().unwrap(), 1);
+        assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
+    });
+}
+
+#[test]
 fn more_members_than_partitions_leave_one_with_an_empty_assignment() {
     let connection = connection();
     let topic = topic(&connection, 1);
