@@ -1,0 +1,7 @@
+//! The partitioned strategy.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    serving::launch(&partitioned_server::STRATEGY)
+}
