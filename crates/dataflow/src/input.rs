@@ -11,7 +11,6 @@ use crate::Epoch;
 
 /// An input of a worker's dataflow: what comes by an asynchronous stream enters at the current epoch.
 pub(crate) struct Input<S, T: 'static> {
-    /// A worker without a source for it has closed the input.
     source: Option<S>,
     handle: UnorderedHandle<Epoch, CapacityContainerBuilder<Vec<T>>>,
     /// What allows to send at the current epoch and later; nothing once the input is closed.
@@ -25,11 +24,10 @@ impl<S: Stream + Unpin, T: 'static> Input<S, T> {
         source: Option<S>,
     ) -> (Self, StreamVec<'scope, Epoch, T>) {
         let ((handle, epoch), stream) = scope.new_unordered_input();
-        let epoch = source.is_some().then_some(epoch);
         let input = Self {
             source,
             handle,
-            epoch,
+            epoch: Some(epoch),
         };
         (input, stream)
     }
@@ -37,12 +35,16 @@ impl<S: Stream + Unpin, T: 'static> Input<S, T> {
     /// Takes one thing that waits at the source and sends what it `becomes`. If nothing waits, the
     /// source will wake whoever the context names; if nothing will come, the input is closed.
     /// Returns whether something was sent.
+    ///
+    /// Without a source the input is closed here, and not earlier: while the dataflow is built, timely
+    /// takes for granted that every worker may send.
     pub(crate) fn poll<I: IntoIterator<Item = T>>(
         &mut self,
         context: &mut Context<'_>,
         becomes: impl FnOnce(S::Item) -> I,
     ) -> bool {
         let Some(source) = &mut self.source else {
+            self.close();
             return false;
         };
         match Pin::new(source).poll_next(context) {
