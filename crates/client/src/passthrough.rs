@@ -9,6 +9,7 @@ mod results;
 
 use std::io::Write;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,7 @@ pub fn run(settings: &Passthrough, interrupt: &Interrupt, out: &mut dyn Write) -
         results: Results::open(&connection, settings)?,
         ready: OnceLock::new(),
         brokers: connection.brokers.clone(),
+        assigned: AtomicBool::new(false),
     });
     if !desk.look_up() {
         // Nothing to be assigned is an assignment too; the group is joined once there is a topic.
@@ -85,6 +87,7 @@ pub fn run(settings: &Passthrough, interrupt: &Interrupt, out: &mut dyn Write) -
         sent: 0,
         later: Batch::new(),
         stalled: None,
+        has_paused: false,
     };
     let mut report = Report::new(out, basics.quiet);
     let outcome = passage.run(interrupt, &mut report);
@@ -132,6 +135,8 @@ struct Desk {
     results: Results,
     ready: OnceLock<()>,
     brokers: String,
+    /// Whether partitions have been assigned since somebody asked.
+    assigned: AtomicBool,
 }
 
 impl Desk {
@@ -152,6 +157,7 @@ impl Desk {
 impl Assignment for Desk {
     fn assigned(&self, partitions: &[i32]) {
         self.ledger.positions().assign(partitions);
+        self.assigned.store(true, Ordering::Relaxed);
         // The broker may have come back without its topics, or with more partitions.
         self.look_up();
         self.is_ready();
@@ -186,6 +192,8 @@ struct Passage<'a> {
     /// What came although the source was told to wait.
     later: Batch,
     stalled: Option<Stall>,
+    /// Whether the source has ever been told to wait.
+    has_paused: bool,
 }
 
 /// There is no room.
@@ -235,6 +243,11 @@ impl Passage<'_> {
     /// Takes the next records.
     fn read(&mut self) -> Result<()> {
         self.stalled = None;
+        // librdkafka keeps a partition paused that was taken away while it was, and the source only
+        // resumes what it holds.
+        if self.has_paused && self.desk.assigned.swap(false, Ordering::Relaxed) {
+            self.source.pause()?;
+        }
         if self.source.paused() {
             self.source.resume()?;
         }
@@ -274,7 +287,9 @@ impl Passage<'_> {
         }
         if now.duration_since(stall.since) >= PAUSE {
             if !self.source.paused() {
+                tracing::debug!("no room for results; the source waits");
                 self.source.pause()?;
+                self.has_paused = true;
             }
             if self.later.is_empty() {
                 self.source.poll(&mut self.later, BATCH, Duration::ZERO)?;

@@ -202,6 +202,76 @@ fn it_waits_for_the_topics_and_makes_the_results_topic_like_that_of_the_records(
 }
 
 #[test]
+fn it_goes_on_when_its_broker_comes_back_empty() {
+    let first = broker("127.0.0.1:0");
+    let brokers = first.bootstrap();
+    write(&brokers, 2, 0..500);
+    let passthrough = start(&brokers, &[]);
+    read_until(&brokers, "models_results", |read| read.len() >= 500);
+    first.stop();
+    let second = broker(&brokers);
+    // Fewer than before, so that what was read of the first log lies beyond the end of this one.
+    write(&brokers, 2, 1000..1200);
+    let new = |read: &[OwnedMessage]| -> Vec<OwnedMessage> {
+        // What the first broker had not acknowledged may come before.
+        let new = |result: &&OwnedMessage| number(result.key.as_deref().unwrap()) >= 1000;
+        read.iter().filter(new).cloned().collect()
+    };
+    let read = read_until(&brokers, "models_results", |read| new(read).len() >= 200);
+    let numbers = numbers(&new(&read));
+    for (partition, numbers) in [0, 1].into_iter().zip(numbers.values()) {
+        let expected: Vec<i32> = (1000 + partition..1200).step_by(2).collect();
+        assert_eq!(*numbers, expected);
+    }
+    passthrough.interrupt();
+    let (status, _, errors) = passthrough.end();
+    assert_eq!(status.code(), Some(0), "{errors}");
+    second.stop();
+}
+
+#[test]
+fn records_in_hand_are_answered_however_little_room_the_producer_has() {
+    let broker = broker("127.0.0.1:0");
+    let brokers = broker.bootstrap();
+    write(&brokers, 3, 0..3000);
+    let passthrough = start(&brokers, &["-X", "queue.buffering.max.messages=7"]);
+    let read = read_until(&brokers, "models_results", |read| read.len() >= 3000);
+    passthrough.interrupt();
+    assert_eq!(passthrough.end().0.code(), Some(0));
+    assert_complete(&read, 3, 3000);
+}
+
+#[test]
+fn records_in_hand_are_dropped_when_their_log_has_gone() {
+    const ROOM: usize = 7;
+    let first = broker("127.0.0.1:0");
+    let brokers = first.bootstrap();
+    write(&brokers, 1, 0..100_000);
+    let room = format!("queue.buffering.max.messages={ROOM}");
+    let arguments = ["--brokers", &brokers, "-X", &room];
+    let mut passthrough = command(PASSTHROUGH, &arguments, Path::new("/"));
+    passthrough.env("RUST_LOG", "warn,client=debug");
+    let passthrough = Program::run(passthrough);
+    passthrough.says("passed ");
+    first.stop();
+    passthrough.complains("no room for results");
+    let second = broker(&brokers);
+    write(&brokers, 1, 200_000..200_100);
+    let read = read_until(&brokers, "models_results", |read| {
+        let last = read.last().and_then(|result| result.key.as_deref());
+        last.is_some_and(|key| number(key) == 200_099)
+    });
+    let numbers = &numbers(&read)[&0];
+    let new = numbers.len() - 100;
+    assert!(new <= ROOM, "{:?}", &numbers[..new]);
+    assert_eq!(numbers[new..], (200_000..200_100).collect::<Vec<i32>>());
+    passthrough.interrupt();
+    let (status, _, errors) = passthrough.end();
+    assert_eq!(status.code(), Some(0), "{errors}");
+    second.stop();
+}
+
+#[test]
 fn a_result_that_cannot_be_delivered_ends_it_and_its_record_is_not_committed() {
     let broker = broker("127.0.0.1:0");
     let brokers = broker.bootstrap();
