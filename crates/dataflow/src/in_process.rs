@@ -25,3 +25,16 @@ impl<'de, T> Deserialize<'de> for InProcess<T> {
         Err(D::Error::custom(REFUSAL))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_why_it_is_not_serialised() {
+        let error = serde_json::to_string(&InProcess(1)).unwrap_err();
+        assert_eq!(error.to_string(), REFUSAL);
+        let error = serde_json::from_str::<InProcess<i32>>("1").unwrap_err();
+        assert!(error.to_string().starts_with(REFUSAL), "{error}");
+    }
+}

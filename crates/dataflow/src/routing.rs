@@ -86,3 +86,34 @@ fn fnv_1a(bytes: &[u8]) -> u64 {
         (hash ^ u64::from(byte)).wrapping_mul(PRIME)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        // Test vectors of RFC 9923.
+        for (text, hash) in [
+            ("", 0xcbf2_9ce4_8422_2325),
+            ("a", 0xaf63_dc4c_8601_ec8c),
+            ("foobar", 0x8594_4171_f739_67e8),
+        ] {
+            assert_eq!(fnv_1a(text.as_bytes()), hash, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_few_data_types_give_every_one_of_a_few_workers_something_to_do() {
+        let names = ["wine", "wine-2", "wine-3"];
+        let owners: BTreeSet<_> = names.iter().map(|name| owner(name) % 2).collect();
+        assert_eq!(owners.len(), 2);
+        for workers in 2..9 {
+            let names = (0..16 * workers).map(|n| format!("type-{n}"));
+            let owners: BTreeSet<_> = names.map(|name| owner(&name) % workers).collect();
+            assert_eq!(owners.len() as u64, workers, "of {workers} workers");
+        }
+    }
+}
