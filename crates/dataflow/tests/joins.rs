@@ -114,7 +114,7 @@ fn joined_by_data_type_the_same_input_gives_the_same_output_and_a_data_type_has_
     for workers in ["1", "2", "3"] {
         SEEN.lock().unwrap().clear();
         run_own(&STRATEGY, &["--workers", workers], |world| {
-            runs.push(scores(world))
+            runs.push(scores(world));
         });
         let seen = SEEN.lock().unwrap();
         assert_eq!(seen.len(), TYPES);
@@ -141,7 +141,7 @@ fn joined_in_place_the_same_input_gives_the_same_output_and_a_data_type_has_many
     let mut runs = Vec::new();
     for workers in ["1", "2", "3"] {
         run_own(&STRATEGY, &["--workers", workers], |world| {
-            runs.push(scores(world))
+            runs.push(scores(world));
         });
         SEEN.lock().unwrap().clear();
         run_own(&STRATEGY, &["--workers", workers], |world| {
