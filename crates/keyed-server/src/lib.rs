@@ -1,9 +1,9 @@
 //! The keyed strategy: records and models meet on the worker that owns their data type.
 //!
 //! ```text
-//!  records (partitions 0, 1) ─▶ worker 0 ─┐ by data type ┌─▶ worker 0: models of wine, wine-2
+//!  records (partitions 0, 1) ─▶ worker 0 ─┐ by data type ┌─▶ worker 0: models of wine, wine-3
 //!                                         ├──────────────┤
-//!  records (partitions 2, 3) ─▶ worker 1 ─┘              └─▶ worker 1: models of wine-3
+//!  records (partitions 2, 3) ─▶ worker 1 ─┘              └─▶ worker 1: models of wine-2
 //!  models ────────────────────▶ worker 0 ── by data type ──▶
 //! ```
 //!
