@@ -13,10 +13,13 @@ use timely::dataflow::operators::generic::Operator as _;
 use crate::Epoch;
 use crate::in_process::InProcess;
 
+/// After how many records it looks for models again: as many as are read in one go.
+const RECORDS: usize = 1_000;
+
 /// Scores the records that get here, by `pact`, with the models that have arrived here.
 ///
-/// Each time it runs it takes all models, and then the records of one batch: so a model waits for
-/// one batch at most, and falls between two of them.
+/// Each time it runs it takes all models, and then about as many records as a batch has: so a model
+/// does not wait long, and falls between two batches, or parts of them.
 ///
 /// Records are taken in the order in which they came in, whatever their epoch. (Timely's ready-made
 /// operators sort what they find by epoch, and not stably.)
@@ -29,7 +32,7 @@ pub(crate) fn score<'scope>(
     let scope = records.scope();
     records.binary(models, pact, Pipeline, "Score", move |_, info| {
         let again = scope.activator_for(info.address);
-        let mut waiting = VecDeque::new();
+        let mut waiting: VecDeque<(_, Batch)> = VecDeque::new();
         move |records, models, output| {
             let mut operators = operators.borrow_mut();
             models.for_each(|epoch, models| {
@@ -43,7 +46,11 @@ pub(crate) fn score<'scope>(
                     waiting.push_back((epoch.retain(0), batch));
                 }
             });
-            if let Some((epoch, batch)) = waiting.pop_front() {
+            let mut taken = 0;
+            while taken < RECORDS
+                && let Some((epoch, batch)) = waiting.pop_front()
+            {
+                taken += batch.len();
                 let outcomes = operators.score(batch);
                 output.session(&epoch).give_iterator(outcomes.into_iter());
             }
