@@ -63,7 +63,7 @@ pub(super) struct Stage<'a> {
 /// Topics and groups of this comparison have names of their own.
 struct Topics {
     prefix: String,
-    /// Those with a load in them.
+    /// Those that a broker which goes on is to delete at the end.
     written: Vec<String>,
 }
 
@@ -197,7 +197,8 @@ impl<'a> Stage<'a> {
         let patience = self.patience();
         // First, so that it sees the first results come.
         let mut command = self.meter(&turn, patience);
-        command.args(["--backlog", &backlog.to_string()]);
+        // Three million results are much to keep for nothing, and nobody writes more of them.
+        command.args(["--backlog", &backlog.to_string(), "--delete"]);
         let meter = self.join("latency_meter", command)?;
         let server = self.join(
             &contender.binary,
@@ -233,6 +234,8 @@ impl<'a> Stage<'a> {
             ..
         } = *self.parameters;
         let command = self.provider(&turn, &turn, &rate.to_string());
+        let [_, results, ..] = self.topics.of_turn(&turn);
+        self.topics.written.push(results);
         let provider = self.join("data_provider", command)?;
         self.ensemble.ready(provider, Some(READY))?;
         let command = self.server(contender, number, &turn, &turn);
@@ -269,7 +272,7 @@ impl<'a> Stage<'a> {
         Ok(stopped.complaints)
     }
 
-    /// Deletes the loads from a broker that is not ours and goes on.
+    /// Deletes what is left of the topics from a broker that is not ours and goes on.
     pub(super) fn clear(&mut self) -> Result<(), Halt> {
         if self.broker.is_some() {
             return Ok(());
@@ -346,8 +349,7 @@ impl<'a> Stage<'a> {
         let mut command = self.client(&self.programs.meter);
         command
             .args(self.topics.of_turn(turn))
-            .args(["--timeout", &format!("{}s", patience.as_secs())])
-            .arg("--delete");
+            .args(["--timeout", &format!("{}s", patience.as_secs())]);
         command
     }
 
