@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Each worker is a thread and has the same dataflow: an input of records (a member of the consumer
-//! group of its own), an input of models, the operator that [scores](scoring) records with models,
-//! and the end that [delivers](delivering) outcomes. What differs from strategy to strategy is
+//! group of its own), an input of models, the operator that scores records with models,
+//! and the end that delivers outcomes. What differs from strategy to strategy is
 //! [`Join`]: to which worker a record goes, and to which a model.
 //!
 //! Time in the dataflow is counted in models. Epoch 0 is the models to begin with, and no record is
