@@ -15,7 +15,7 @@
 //! [`Join`]: to which worker a record goes, and to which a model.
 //!
 //! Time in the dataflow is counted in models. Epoch 0 is the models to begin with, and no record is
-//! read before timely says that they have arrived everywhere; each later model is an epoch of its
+//! taken in before timely says that they have arrived everywhere; each later model is an epoch of its
 //! own, and only a few are under way at a time. Records take part in the epochs, on workers that
 //! have none to read too, so that no worker holds an epoch open.
 //!
