@@ -9,7 +9,6 @@ mod results;
 
 use std::io::Write;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -72,7 +71,6 @@ pub fn run(settings: &Passthrough, interrupt: &Interrupt, out: &mut dyn Write) -
         results: Results::open(&connection, settings)?,
         ready: OnceLock::new(),
         brokers: connection.brokers.clone(),
-        assigned: AtomicBool::new(false),
     });
     if !desk.look_up() {
         // Nothing to be assigned is an assignment too; the group is joined once there is a topic.
@@ -87,7 +85,6 @@ pub fn run(settings: &Passthrough, interrupt: &Interrupt, out: &mut dyn Write) -
         sent: 0,
         later: Batch::new(),
         stalled: None,
-        has_paused: false,
     };
     let mut report = Report::new(out, basics.quiet);
     let outcome = passage.run(interrupt, &mut report);
@@ -135,8 +132,6 @@ struct Desk {
     results: Results,
     ready: OnceLock<()>,
     brokers: String,
-    /// Whether partitions have been assigned since somebody asked.
-    assigned: AtomicBool,
 }
 
 impl Desk {
@@ -157,7 +152,6 @@ impl Desk {
 impl Assignment for Desk {
     fn assigned(&self, partitions: &[i32]) {
         self.ledger.positions().assign(partitions);
-        self.assigned.store(true, Ordering::Relaxed);
         // The broker may have come back without its topics, or with more partitions.
         self.look_up();
         self.is_ready();
@@ -192,8 +186,6 @@ struct Passage<'a> {
     /// What came although the source was told to wait.
     later: Batch,
     stalled: Option<Stall>,
-    /// Whether the source has ever been told to wait.
-    has_paused: bool,
 }
 
 /// There is no room.
@@ -243,11 +235,6 @@ impl Passage<'_> {
     /// Takes the next records.
     fn read(&mut self) -> Result<()> {
         self.stalled = None;
-        // librdkafka keeps a partition paused that was taken away while it was, and the source only
-        // resumes what it holds.
-        if self.has_paused && self.desk.assigned.swap(false, Ordering::Relaxed) {
-            self.source.pause()?;
-        }
         if self.source.paused() {
             self.source.resume()?;
         }
@@ -289,7 +276,6 @@ impl Passage<'_> {
             if !self.source.paused() {
                 tracing::debug!("no room for results; the source waits");
                 self.source.pause()?;
-                self.has_paused = true;
             }
             if self.later.is_empty() {
                 self.source.poll(&mut self.later, BATCH, Duration::ZERO)?;

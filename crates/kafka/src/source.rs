@@ -521,9 +521,14 @@ impl ConsumerContext for Membership {
                 };
                 self.empty.store(nothing, Ordering::Relaxed);
                 self.arrived().extend_from_slice(&partitions);
-                if self.paused.load(Ordering::Relaxed)
-                    && let Err(error) = consumer.pause(list)
-                {
+                // librdkafka keeps a partition paused that was taken away while it was. To resume
+                // one that is not paused does nothing.
+                let flow = if self.paused.load(Ordering::Relaxed) {
+                    consumer.pause(list)
+                } else {
+                    consumer.resume(list)
+                };
+                if let Err(error) = flow {
                     self.journal.warn(&error.to_string());
                 }
                 self.assignment.assigned(&partitions);
