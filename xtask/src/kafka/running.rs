@@ -97,18 +97,23 @@ fn command_line(pid: u32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::process::{Child, Stdio};
 
     use super::*;
 
-    /// A process that waits, with an argument.
+    /// A process that waits, with an argument. Until it has written something, it may not have its
+    /// command line yet.
     fn waiting(argument: &str) -> Child {
-        Command::new("sh")
+        let mut process = Command::new("sh")
             .args(["-c", "echo up; read -r never", "sh", argument])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap()
+            .unwrap();
+        let output = process.stdout.as_mut().unwrap();
+        output.read_exact(&mut [0; "up\n".len()]).unwrap();
+        process
     }
 
     fn record(pid: u32) -> Running {
