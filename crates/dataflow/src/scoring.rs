@@ -14,7 +14,7 @@ use crate::Epoch;
 use crate::in_process::InProcess;
 
 /// After how many records it looks for models again: as many as are read in one go.
-const RECORDS: usize = 1_000;
+const RECORDS: usize = 4_000;
 
 /// Scores the records that get here, by `pact`, with the models that have arrived here.
 ///

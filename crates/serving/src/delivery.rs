@@ -121,6 +121,8 @@ impl Delivery {
                 None => self.without_model(&batch),
             }
             self.shared.spares.put(batch);
+            // On this thread, which made the messages, because it is cheapest to free them here.
+            self.shared.sink.poll(Duration::ZERO);
         }
     }
 
@@ -301,16 +303,16 @@ impl Delivery {
             }
             (label, new) => *label = new.as_deref().map(str::to_owned),
         }
-        message.probabilities = score
+        message.probabilities.clear();
+        let labels = score.probabilities.iter();
+        message
             .probabilities
-            .iter()
-            .map(|(label, p)| (label.to_string(), *p))
-            .collect();
-        message.outputs = score
+            .extend(labels.map(|(label, p)| (label.to_string(), *p)));
+        message.outputs.clear();
+        let outputs = score.outputs.into_iter();
+        message
             .outputs
-            .into_iter()
-            .map(|(name, t)| encode(&name, t))
-            .collect();
+            .extend(outputs.map(|(name, t)| encode(&name, t)));
         message.submitted_us = pending.record.submitted_us.unwrap_or_default();
         message.scored_us = scored_us;
         message.scoring_ns = i64::try_from(scoring_ns).unwrap_or(i64::MAX);

@@ -17,7 +17,9 @@ use crate::tracker::{Member, Ticket, Tracker};
 use crate::{Batch, DeadLetterKind, Error, Shutdown, clock};
 
 /// Records that are read in one go at most.
-const BATCH: usize = 1_000;
+const BATCH: usize = 4_000;
+/// Batches that are read ahead.
+const AHEAD: usize = 2;
 /// How long one wait for records takes at most: how soon a signal to stop is seen.
 const WAIT: Duration = Duration::from_millis(100);
 /// Records that are read and not finished: past this many the source waits.
@@ -27,8 +29,8 @@ const MOST_HELD: usize = 256 * 1024 * 1024;
 /// How often finished records are committed.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The records to score, as natural batches: what was waiting, up to a thousand. They are read one
-/// batch ahead; the stream ends after a signal to stop.
+/// The records to score, as natural batches: what was waiting, up to some thousands. They are read
+/// a little ahead; the stream ends after a signal to stop.
 pub type Records = ReceiverStream<Batch>;
 
 /// The consumer group that reads the records.
@@ -78,7 +80,7 @@ impl Group {
     pub fn join(&self) -> Result<Records, Error> {
         let member = self.members.fetch_add(1, Ordering::Relaxed);
         let mut reader = Reader::open(Arc::clone(&self.terms), member)?;
-        let (sender, records) = mpsc::channel(1);
+        let (sender, records) = mpsc::channel(AHEAD);
         let thread = thread::Builder::new()
             .name("records".to_owned())
             .spawn(move || {
@@ -110,6 +112,8 @@ struct Reader {
     /// Records to be overwritten.
     slots: Vec<Pending>,
     committed: Instant,
+    /// There was nothing to read the last time.
+    idle: bool,
 }
 
 impl Reader {
@@ -140,6 +144,7 @@ impl Reader {
             tickets: Vec::new(),
             slots: Vec::new(),
             committed: Instant::now(),
+            idle: true,
             terms,
         })
     }
@@ -161,7 +166,10 @@ impl Reader {
         if let Some(failure) = self.terms.delivery.failure() {
             return Err(failure);
         }
-        self.terms.delivery.poll(Duration::ZERO);
+        // While records flow, whoever delivers hears of what was acknowledged.
+        if self.idle {
+            self.terms.delivery.poll(Duration::ZERO);
+        }
         self.commit()?;
         self.restrain()?;
         let mut messages = self.unused();
@@ -169,6 +177,7 @@ impl Reader {
         if let Some(messages) = Arc::get_mut(&mut messages) {
             self.source.poll(messages, BATCH, WAIT)?;
         }
+        self.idle = messages.is_empty();
         let records = self.decode(&messages);
         self.messages.push(Arc::clone(&messages));
         Ok(Batch::new(records, messages))
