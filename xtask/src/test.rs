@@ -17,8 +17,8 @@ use crate::strategies::SCENARIOS;
 use crate::workspace;
 
 /// The test targets that take a broker from outside: the embedded broker's clients, the crate
-/// `kafka`, and every strategy in the scenarios.
-const SUITES: [&str; 3] = ["client_suite", "kafka", SCENARIOS];
+/// `kafka`, every strategy in the scenarios, and what only micro-batches have.
+const SUITES: [&str; 4] = ["client_suite", "kafka", SCENARIOS, "batches"];
 
 /// What tells them where the broker is.
 const BROKERS: &str = "SUITE_BROKERS";

@@ -35,7 +35,7 @@ fn run(context: Context, _: &Server) -> anyhow::Result<()> {
     let mut updates = context.updates;
     System::new().block_on(async move {
         let manager = ModelServerManager::new(context.operators, context.delivery).start();
-        context.queries.answer(Asked(manager.clone()));
+        context.queries.answer(Manager(manager.clone()));
         for model in context.initial {
             manager.send(messages::Stage(model)).await??;
         }
@@ -55,9 +55,9 @@ fn run(context: Context, _: &Server) -> anyhow::Result<()> {
 }
 
 /// State queries are messages to the manager.
-struct Asked(Addr<ModelServerManager>);
+struct Manager(Addr<ModelServerManager>);
 
-impl StateQuery for Asked {
+impl StateQuery for Manager {
     fn states(&self) -> Answer<Option<Vec<ModelState>>> {
         let answer = self.0.send(messages::GetStates);
         Box::pin(async move { answer.await.ok() })

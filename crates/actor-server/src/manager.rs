@@ -5,7 +5,7 @@ use actix::{Actor, Addr, Context, Handler, ResponseFuture};
 use serving::{Delivery, ModelState, Operator, Operators};
 
 use crate::ModelServer;
-use crate::messages::{Delivered, GetState, GetStates, Score, Stage};
+use crate::messages::{GetState, GetStates, Heard, Score, Stage};
 
 /// The single entry: it keeps a [`ModelServer`] for each data type and hands every message to the
 /// one that it is for.
@@ -42,7 +42,7 @@ impl Actor for ModelServerManager {
 }
 
 impl Handler<Stage> for ModelServerManager {
-    type Result = ResponseFuture<Delivered>;
+    type Result = ResponseFuture<Heard>;
 
     fn handle(&mut self, Stage(model): Stage, _: &mut Self::Context) -> Self::Result {
         let staged = self.server(&model.descriptor.data_type).send(Stage(model));
@@ -51,7 +51,7 @@ impl Handler<Stage> for ModelServerManager {
 }
 
 impl Handler<Score> for ModelServerManager {
-    type Result = ResponseFuture<Delivered>;
+    type Result = ResponseFuture<Heard>;
 
     fn handle(&mut self, Score(batch): Score, _: &mut Self::Context) -> Self::Result {
         let mut scored = Vec::new();

@@ -5,13 +5,13 @@ use serving::{Batch, ModelState, ServedModel};
 
 /// Whether the server that a message is for is still there. One that is not has panicked, which is
 /// not to go unnoticed.
-pub(crate) type Delivered = Result<(), MailboxError>;
+pub(crate) type Heard = Result<(), MailboxError>;
 
 /// A new model for its data type.
 pub(crate) struct Stage(pub(crate) Arc<ServedModel>);
 
 impl Message for Stage {
-    type Result = Delivered;
+    type Result = Heard;
 }
 
 /// Records to score: of any data type for the manager, of its own for a server. The answer comes
@@ -19,7 +19,7 @@ impl Message for Stage {
 pub(crate) struct Score(pub(crate) Batch);
 
 impl Message for Score {
-    type Result = Delivered;
+    type Result = Heard;
 }
 
 /// Asks the manager which models serve, and how they do.

@@ -1,7 +1,7 @@
 use actix::{Actor, Context, Handler};
 use serving::{Delivery, ModelState, Operator};
 
-use crate::messages::{Delivered, GetState, Score, Stage};
+use crate::messages::{GetState, Heard, Score, Stage};
 
 /// Serves one data type: the current model, the next one and their statistics are its state.
 pub struct ModelServer {
@@ -20,18 +20,18 @@ impl Actor for ModelServer {
 }
 
 impl Handler<Stage> for ModelServer {
-    type Result = Delivered;
+    type Result = Heard;
 
-    fn handle(&mut self, Stage(model): Stage, _: &mut Self::Context) -> Delivered {
+    fn handle(&mut self, Stage(model): Stage, _: &mut Self::Context) -> Heard {
         self.delivery.deliver(self.operator.stage(model));
         Ok(())
     }
 }
 
 impl Handler<Score> for ModelServer {
-    type Result = Delivered;
+    type Result = Heard;
 
-    fn handle(&mut self, Score(batch): Score, _: &mut Self::Context) -> Delivered {
+    fn handle(&mut self, Score(batch): Score, _: &mut Self::Context) -> Heard {
         self.delivery.deliver(self.operator.score(batch));
         Ok(())
     }

@@ -49,13 +49,13 @@ pub struct DataProvider {
     /// commas [default: all]
     #[arg(
         long,
-        env = "MODEL_SERVING_MODELS",
+        env = "MODEL_SERVING_PUBLISH",
         value_name = "NAME",
         value_delimiter = ',',
         value_parser = NonEmptyStringValueParser::new()
     )]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub models: Vec<String>,
+    pub publish: Vec<String>,
 
     /// Partitions of the topics for records and results, where they do not exist yet
     #[arg(

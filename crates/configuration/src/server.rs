@@ -90,7 +90,7 @@ pub struct KeyedServer {
         value_name = "N",
         default_value = "1"
     )]
-    pub workers: NonZeroUsize,
+    pub workers: Workers,
 
     /// Write the scores to a text file too [default where no name is given: output/keyed.txt]
     #[arg(long, env = "MODEL_SERVING_OUTPUT", value_name = "FILE",
@@ -115,7 +115,7 @@ pub struct PartitionedServer {
         value_name = "N",
         default_value = "1"
     )]
-    pub workers: NonZeroUsize,
+    pub workers: Workers,
 }
 
 /// What the micro-batch server needs to know.
@@ -152,6 +152,47 @@ impl AsRef<Server> for PartitionedServer {
 impl AsRef<Server> for MicrobatchServer {
     fn as_ref(&self) -> &Server {
         &self.server
+    }
+}
+
+/// How many worker threads there are: 1 to 256. Each is a client of Kafka, with threads of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "usize", into = "usize")]
+pub struct Workers(NonZeroUsize);
+
+impl Workers {
+    const MOST: usize = 256;
+
+    /// Their number.
+    #[must_use]
+    pub fn get(self) -> NonZeroUsize {
+        self.0
+    }
+}
+
+impl TryFrom<usize> for Workers {
+    type Error = String;
+
+    fn try_from(number: usize) -> Result<Self, Self::Error> {
+        NonZeroUsize::new(number)
+            .filter(|_| number <= Self::MOST)
+            .map(Self)
+            .ok_or_else(|| format!("there can be 1 to {} workers", Self::MOST))
+    }
+}
+
+impl From<Workers> for usize {
+    fn from(workers: Workers) -> Self {
+        workers.0.get()
+    }
+}
+
+impl FromStr for Workers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number: usize = text.parse().map_err(|error| format!("{error}"))?;
+        number.try_into()
     }
 }
 

@@ -105,7 +105,7 @@ fn joined_by_data_type_the_same_input_gives_the_same_output_and_a_data_type_has_
         let seen = |outcomes: &Outcomes| note(&SEEN, outcomes);
         Ok(dataflow::run(
             context,
-            settings.workers,
+            settings.workers.get(),
             BY_DATA_TYPE,
             seen,
         )?)
@@ -136,7 +136,12 @@ fn joined_in_place_the_same_input_gives_the_same_output_and_a_data_type_has_many
     };
     fn run(context: Context, settings: &Settings) -> anyhow::Result<()> {
         let seen = |outcomes: &Outcomes| note(&SEEN, outcomes);
-        Ok(dataflow::run(context, settings.workers, IN_PLACE, seen)?)
+        Ok(dataflow::run(
+            context,
+            settings.workers.get(),
+            IN_PLACE,
+            seen,
+        )?)
     }
     let mut runs = Vec::new();
     for workers in ["1", "2", "3"] {
@@ -179,7 +184,7 @@ fn a_worker_that_panics_ends_the_server_with_an_error() {
         let seen = |_: &Outcomes| panic!("as the test wants it");
         Ok(dataflow::run(
             context,
-            settings.workers,
+            settings.workers.get(),
             BY_DATA_TYPE,
             seen,
         )?)

@@ -51,6 +51,6 @@ fn run(context: Context, settings: &KeyedServer) -> anyhow::Result<()> {
             file.write(outcomes);
         }
     };
-    dataflow::run(context, settings.workers, JOIN, write)?;
+    dataflow::run(context, settings.workers.get(), JOIN, write)?;
     Ok(())
 }

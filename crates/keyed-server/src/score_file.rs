@@ -43,7 +43,7 @@ impl ScoreFile {
             std::fs::create_dir_all(directory)?;
         }
         File::create(path)?;
-        // Servers that were given the same file do not write over each other's lines.
+        // From now on lines are appended, also to what another server may write to the same file.
         let file = OpenOptions::new().append(true).open(path)?;
         let target = Target {
             file,

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +18,24 @@ enum Element {
 /// What is gathered until the next cut.
 #[derive(Default)]
 struct Gathered {
-    models: Vec<Arc<ServedModel>>,
+    /// The newest of each data type: those before it would not score anything.
+    models: BTreeMap<Arc<str>, Arc<ServedModel>>,
+    /// How many have come.
+    models_seen: usize,
     records: Batch,
+}
+
+impl Gathered {
+    fn add(&mut self, element: Element) {
+        match element {
+            Element::Model(model) => {
+                let data_type = Arc::clone(&model.descriptor.data_type);
+                self.models.insert(data_type, model);
+                self.models_seen += 1;
+            }
+            Element::Records(records) => self.records.append(records),
+        }
+    }
 }
 
 /// What batches are run with, and what stays from one to the next.
@@ -29,9 +46,6 @@ struct Batches {
 }
 
 pub(crate) fn run(context: Context, trigger: Duration) -> anyhow::Result<()> {
-    let records = context.group.join()?.map(Element::Records);
-    let models = context.updates.map(Element::Model);
-    let union = models.merge(records);
     let (asked, mut questions) = serving::questions();
     context.queries.answer(asked);
     let progress = Progress::default();
@@ -44,6 +58,9 @@ pub(crate) fn run(context: Context, trigger: Duration) -> anyhow::Result<()> {
     for model in context.initial {
         batches.stage(model);
     }
+    let records = context.group.join()?.map(Element::Records);
+    let models = context.updates.map(Element::Model);
+    let union = models.merge(records);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
@@ -61,8 +78,7 @@ pub(crate) fn run(context: Context, trigger: Duration) -> anyhow::Result<()> {
                     Some(question) = questions.next() => question.answer(batches.operators.states()),
                     _ = ticks.tick() => break,
                     element = union.next() => match element {
-                        Some(Element::Model(model)) => gathered.models.push(model),
-                        Some(Element::Records(records)) => gathered.records.append(records),
+                        Some(element) => gathered.add(element),
                         None => open = false,
                     },
                 }
@@ -78,12 +94,17 @@ pub(crate) fn run(context: Context, trigger: Duration) -> anyhow::Result<()> {
 
 impl Batches {
     /// Runs a batch: its models first, then its records in one go. Nothing in it: no batch.
-    fn run(&mut self, Gathered { models, records }: Gathered) {
+    fn run(&mut self, gathered: Gathered) {
+        let Gathered {
+            models,
+            models_seen,
+            records,
+        } = gathered;
         if models.is_empty() && records.is_empty() {
             return;
         }
-        let running = self.progress.begin(models.len(), &records);
-        for model in models {
+        let running = self.progress.begin(models_seen, &records);
+        for model in models.into_values() {
             self.stage(model);
         }
         self.delivery.deliver(self.operators.score(records));

@@ -1,7 +1,8 @@
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::thread;
 
 use anyhow::anyhow;
+use parking_lot::{Mutex, MutexGuard};
 use serving::{Batch, Context, Delivery, Operators, Questions, ServedModel, Updates};
 use tokio::sync::oneshot;
 use tokio_stream::StreamExt as _;
@@ -41,19 +42,22 @@ pub(crate) fn run(context: Context) -> anyhow::Result<()> {
         let running = running;
         let shared = &shared;
         let models = thread::Builder::new()
-            .name("models".to_owned())
+            .name("taking-in".to_owned())
             .spawn_scoped(scope, move || {
-                runtime.block_on(take_in(shared, context.updates, questions, stopped))
+                runtime.block_on(take_in(shared, context.updates, questions, stopped));
             })?;
         while let Some(batch) = records.blocking_recv()
             && !models.is_finished()
         {
-            lock(shared)?.score(batch);
+            let mut shared = shared.lock();
+            shared.score(batch);
+            // The next batch waits already: without this the models might never have their turn.
+            MutexGuard::unlock_fair(shared);
         }
         drop(running);
         models
             .join()
-            .unwrap_or_else(|_| Err(anyhow!("the models thread panicked")))
+            .map_err(|_| anyhow!("the thread that takes in models panicked"))
     })
 }
 
@@ -63,19 +67,12 @@ async fn take_in(
     mut updates: Updates,
     mut questions: Questions,
     mut stopped: oneshot::Receiver<()>,
-) -> anyhow::Result<()> {
+) {
     loop {
         tokio::select! {
-            Some(question) = questions.next() => question.answer(lock(shared)?.operators.states()),
-            Some(model) = updates.next() => lock(shared)?.stage(model),
-            _ = &mut stopped => return Ok(()),
+            Some(question) = questions.next() => question.answer(shared.lock().operators.states()),
+            Some(model) = updates.next() => shared.lock().stage(model),
+            _ = &mut stopped => return,
         }
     }
-}
-
-/// A stream that has panicked ends the other one too.
-fn lock(shared: &Mutex<Shared>) -> anyhow::Result<MutexGuard<'_, Shared>> {
-    shared
-        .lock()
-        .map_err(|_| anyhow!("the other stream has panicked"))
 }

@@ -28,6 +28,6 @@ const JOIN: Join = Join {
 };
 
 fn run(context: Context, settings: &PartitionedServer) -> anyhow::Result<()> {
-    dataflow::run(context, settings.workers, JOIN, |_| {})?;
+    dataflow::run(context, settings.workers.get(), JOIN, |_| {})?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::counters::Counters;
 use crate::dead_letter::{ascii, chain};
 use crate::throttle::Throttle;
 use crate::topics::Topics;
-use crate::tracker::{Ticket, Tracker};
+use crate::tracker::{Assigned, Ticket, Tracker};
 use crate::{Batch, DeadLetterKind, Error, Outcomes, Scored, ServedModel};
 
 /// How often at most a dead letter is logged, and a score is printed.
@@ -23,6 +23,8 @@ const LOOK_UP: Duration = Duration::from_secs(5);
 /// How often a partition is tried that the producer does not know: it learns of a topic that has
 /// been made anew within some seconds.
 const TRIES: u32 = 50;
+/// After how many results it is looked again which partitions are ours.
+const LOOK_AGAIN: usize = 500;
 /// How long one wait for a full queue takes, before it is looked at again.
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -127,8 +129,7 @@ impl Delivery {
     }
 
     fn scored(&mut self, batch: &Batch, scored: Scored) {
-        // Somebody else scores what was taken away from us.
-        let assigned = self.shared.tracker.assigned();
+        let mut assigned = Assigned::default();
         let Scored {
             model,
             scored_us,
@@ -136,7 +137,11 @@ impl Delivery {
             scores,
         } = scored;
         let mut sent = 0;
-        for (pending, score) in batch.records.iter().zip(scores) {
+        for (place, (pending, score)) in batch.records.iter().zip(scores).enumerate() {
+            if place % LOOK_AGAIN == 0 {
+                assigned = self.shared.tracker.assigned();
+            }
+            // Somebody else scores what was taken away from us.
             if !assigned.holds(pending.ticket) {
                 continue;
             }

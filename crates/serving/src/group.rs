@@ -24,6 +24,9 @@ const AHEAD: usize = 2;
 const WAIT: Duration = Duration::from_millis(100);
 /// Records that are read and not finished: past this many the source waits.
 const MOST_UNFINISHED: usize = 100_000;
+/// Records that are read and cannot be committed, because one before them is not finished: past this
+/// many the source waits.
+const MOST_OPEN: usize = 1_000_000;
 /// Bytes of messages whose records are not finished: past this many the source waits.
 const MOST_HELD: usize = 256 * 1024 * 1024;
 /// How often finished records are committed.
@@ -82,7 +85,7 @@ impl Group {
         let mut reader = Reader::open(Arc::clone(&self.terms), member)?;
         let (sender, records) = mpsc::channel(AHEAD);
         let thread = thread::Builder::new()
-            .name("records".to_owned())
+            .name(format!("records-{member}"))
             .spawn(move || {
                 let read = reader.read(&sender);
                 // Whoever waits for records ends too.
@@ -166,8 +169,9 @@ impl Reader {
         if let Some(failure) = self.terms.delivery.failure() {
             return Err(failure);
         }
-        // While records flow, whoever delivers hears of what was acknowledged.
-        if self.idle {
+        // While records flow, whoever delivers hears of what was acknowledged; if there is anything
+        // to deliver.
+        if self.idle || self.committed.elapsed() >= COMMIT_INTERVAL {
             self.terms.delivery.poll(Duration::ZERO);
         }
         self.commit()?;
@@ -275,8 +279,10 @@ impl Reader {
             .iter()
             .filter(|messages| Arc::strong_count(messages) > 1);
         let held: usize = held.map(|messages| messages.bytes()).sum();
-        let much = unfinished >= MOST_UNFINISHED || held >= MOST_HELD;
-        let little = unfinished < MOST_UNFINISHED / 2 && held < MOST_HELD / 2;
+        let open = self.terms.tracker.open();
+        let much = unfinished >= MOST_UNFINISHED || open >= MOST_OPEN || held >= MOST_HELD;
+        let little =
+            unfinished < MOST_UNFINISHED / 2 && open < MOST_OPEN / 2 && held < MOST_HELD / 2;
         if much && !self.source.paused() {
             self.source.pause()?;
         } else if little && self.source.paused() {

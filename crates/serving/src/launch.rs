@@ -1,5 +1,6 @@
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -258,7 +259,8 @@ pub fn serve<S: Settings>(
         queries,
         address,
     };
-    let ran = (strategy.run)(context, own);
+    let run = AssertUnwindSafe(|| (strategy.run)(context, own));
+    let ran = catch_unwind(run).unwrap_or_else(|_| Err(anyhow::anyhow!("the strategy panicked")));
     shutdown.request();
     let read = joined(&threads, "records");
     let followed = join(following, "models");

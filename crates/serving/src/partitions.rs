@@ -11,6 +11,9 @@ use crate::tracker::{Member, Tracker};
 /// after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// How long it waits between two tries to commit.
+const RETRY: Duration = Duration::from_millis(50);
+
 /// Hears which partitions are the member's: those that come are tracked from then on, those that go are
 /// drained and committed before they are released.
 pub(crate) struct Partitions {
@@ -51,11 +54,16 @@ impl Assignment for Partitions {
                 self.delivery.poll(Duration::from_millis(5));
             }
             let positions = self.tracker.committable(self.member, partitions);
-            if let Err(error) = committer.commit_sync(&positions) {
-                tracing::warn!(
-                    ?partitions,
-                    "the last commit failed, the next owner repeats some records: {error}"
-                );
+            // A group that is being shared out anew refuses commits until that is done.
+            while let Err(error) = committer.commit_sync(&positions) {
+                if Instant::now() >= deadline {
+                    tracing::warn!(
+                        ?partitions,
+                        "the last commit failed, the next owner repeats some records: {error}"
+                    );
+                    break;
+                }
+                self.delivery.poll(RETRY);
             }
         }
         self.tracker.revoke(self.member, partitions);

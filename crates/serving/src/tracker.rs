@@ -75,6 +75,8 @@ struct Lanes {
     assigned: Assigned,
     next_id: u64,
     unfinished: usize,
+    /// Records from the first unfinished one on, finished or not, of all lanes.
+    open: usize,
 }
 
 #[derive(Debug)]
@@ -197,17 +199,26 @@ impl Tracker {
         let kept = usize::from(std::mem::take(&mut entry.kept));
         lane.kept -= kept;
         lane.unfinished -= 1;
+        let before = lane.window.len();
         while let Some(entry) = lane.window.front().filter(|entry| entry.finished) {
             lane.finished = Some(entry.offset.saturating_add(1));
             lane.first += 1;
             lane.window.pop_front();
         }
+        let closed = before - lane.window.len();
         lanes.unfinished -= 1;
+        lanes.open -= closed;
     }
 
     /// How many records have been read and are not finished.
     pub(crate) fn unfinished(&self) -> usize {
         self.lock().unfinished
+    }
+
+    /// How many records have been read that cannot be committed: what is not finished, and what has
+    /// been finished behind it.
+    pub(crate) fn open(&self) -> usize {
+        self.lock().open
     }
 
     /// Whether nothing of the member's partitions is under way; what waits for a model is not.
@@ -281,6 +292,7 @@ impl Lanes {
         });
         lane.unfinished += 1;
         self.unfinished += 1;
+        self.open += 1;
         Some(Ticket::new(id, place))
     }
 
@@ -294,6 +306,7 @@ impl Lanes {
         };
         if let Some(lane) = self.by_id.remove(&id) {
             self.unfinished -= lane.unfinished;
+            self.open -= lane.window.len();
         }
     }
 }
@@ -370,6 +383,7 @@ mod tests {
         tracker.keep(kept);
         assert!(!tracker.is_idle(M, &[0]));
         tracker.finish(other);
+        assert_eq!((tracker.unfinished(), tracker.open()), (1, 2));
         assert!(tracker.is_idle(M, &[0]));
         assert!(tracker.take_committable(M).is_empty());
         // Its model has come: from now on its partition waits for it again.
@@ -409,7 +423,7 @@ mod tests {
                     prop_assert_eq!(position.offset, (first as i64 - 1) * gap + 1);
                 }
             }
-            prop_assert_eq!(tracker.unfinished(), 0);
+            prop_assert_eq!((tracker.unfinished(), tracker.open()), (0, 0));
         }
     }
 }

@@ -336,7 +336,7 @@ impl<'a> Stage<'a> {
             .args(load)
             .args(self.topics.of_turn(turn))
             .args(["--rate", rate, "--quiet"])
-            .args(["--models", &self.parameters.model])
+            .args(["--publish", &self.parameters.model])
             // Once: a swap costs something, and not everybody at the same moment.
             .args(["--model-interval", "1000h"])
             .args(["--partitions", &self.parameters.partitions.to_string()])

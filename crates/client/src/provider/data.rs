@@ -102,7 +102,7 @@ pub(super) fn manifest(directory: &Path, names: &[String]) -> Result<Vec<Entry>>
     {
         let known: Vec<&str> = models.iter().map(|entry| entry.name.as_str()).collect();
         bail!(
-            "no model is called {unknown} (--models); {} has {}",
+            "no model is called {unknown} (--publish); {} has {}",
             path.display(),
             known.join(", ")
         );

@@ -190,7 +190,7 @@ fn only_the_models_that_are_named_are_published_in_the_order_of_the_list() {
         &brokers,
         "--model-interval",
         "20ms",
-        "--models",
+        "--publish",
         "winequality-random-forest,winequality-decision-tree",
     ];
     let provider = Program::start(PROVIDER, &arguments);
@@ -206,7 +206,7 @@ fn only_the_models_that_are_named_are_published_in_the_order_of_the_list() {
 
 #[test]
 fn a_model_that_is_not_listed_is_an_error_that_names_those_that_are() {
-    let arguments = ["--listen", "127.0.0.1:0", "--models", "winequality-palm"];
+    let arguments = ["--listen", "127.0.0.1:0", "--publish", "winequality-palm"];
     let (status, _, errors) = Program::start(PROVIDER, &arguments).end();
     assert_eq!(status.code(), Some(1));
     assert!(

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kafka::Outgoing;
 use prost::Message as _;
 
-use super::world::{Running, World, message, regression, wine};
+use super::world::{Running, Scored, World, message, regression, wine};
 
 pub(super) fn model_before_records(world: &World) {
     world.model(&regression("wine", "plus-one", 1.0));
@@ -240,17 +240,21 @@ pub(super) fn restart(world: &World) {
     server.stop();
     world.records(&[wine("wine", 3.0), wine("wine", 4.0)]);
     let server = world.start(&[]);
-    let results = world.results(4);
-    let values: Vec<_> = results
-        .iter()
-        .filter_map(|scored| scored.result.value)
-        .collect();
+    let value = |scored: &Scored| scored.result.value.expect("a value");
+    let results = world.results_until(|results| results.iter().any(|r| value(r) == 4.0));
+    let mut values: Vec<_> = results.iter().map(value).collect();
+    if world.has_several_members() {
+        // They may still have been sharing the partitions among themselves when they ended, and a
+        // group refuses commits then: what was not committed comes again, from the first of it on.
+        let again = values.len() - 2;
+        assert!((2..=4).contains(&again), "{values:?}");
+        values.drain(2..again);
+    }
     assert_eq!(
         values,
         [1.0, 2.0, 3.0, 4.0],
         "committed at the end, so nothing twice"
     );
-    server.wait_for_count("records", 2);
     server.stop();
 }
 

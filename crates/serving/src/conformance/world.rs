@@ -229,15 +229,36 @@ impl World {
 
     /// The results, of which there have to be `count`.
     pub fn results(&self, count: usize) -> Vec<Scored> {
-        let decode = |message: OwnedMessage| {
-            let value = message.payload.clone().expect("a result has a value");
-            let result = ServingResult::decode(value).expect("a result decodes");
-            Scored { message, result }
-        };
         self.read("results", count)
             .into_iter()
-            .map(decode)
+            .map(Self::decode)
             .collect()
+    }
+
+    /// The results, once they are as wanted.
+    pub(super) fn results_until(&self, wanted: impl Fn(&[Scored]) -> bool) -> Vec<Scored> {
+        let topic = self.topic("results");
+        let mut reader = TopicReader::open(&self.connection, &topic).expect("a reader");
+        let deadline = Instant::now() + PATIENCE;
+        let mut results = Vec::new();
+        while !wanted(&results) {
+            assert!(Instant::now() < deadline, "in {topic}: {results:?}");
+            let message = reader.poll(Duration::from_millis(50)).expect("a message");
+            results.extend(message.map(Self::decode));
+        }
+        results
+    }
+
+    /// Whether a server of this world is several members of its group.
+    pub(super) fn has_several_members(&self) -> bool {
+        let workers = self.flags.iter().position(|flag| flag == "--workers");
+        workers.is_some_and(|flag| self.flags.get(flag + 1).is_some_and(|number| number != "1"))
+    }
+
+    fn decode(message: OwnedMessage) -> Scored {
+        let value = message.payload.clone().expect("a result has a value");
+        let result = ServingResult::decode(value).expect("a result decodes");
+        Scored { message, result }
     }
 
     /// The dead letters, of which there have to be `count`.
