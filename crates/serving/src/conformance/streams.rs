@@ -196,26 +196,37 @@ pub(super) fn no_model_drops(world: &World) {
 pub(super) fn no_model_waits(world: &World) {
     let server = world.start(&["--on-no-model", "wait"]);
     world.records(&[wine("wine", 1.0), wine("other", 5.0), wine("wine", 2.0)]);
-    server.wait_for_count("records", 3);
+    server.wait_for("/state", |state| state["records"].as_u64() >= Some(3));
     world.model(&regression("wine", "late", 10.0));
-    let values = |count| {
-        let results = world.results(count);
-        results
-            .iter()
-            .map(|scored| scored.result.value.expect("a value"))
-            .collect::<Vec<_>>()
+    let scored = |value: f64| {
+        let has = |results: &[Scored]| results.iter().any(|r| r.result.value == Some(value));
+        let results = world.results_until(has);
+        let values = results.iter().filter_map(|scored| scored.result.value);
+        values.collect::<Vec<_>>()
     };
-    assert_eq!(values(2), [11.0, 12.0]);
+    assert_eq!(scored(12.0), [11.0, 12.0]);
     // What still waits must not be committed: whoever comes next finds it.
     server.stop();
     world.model(&regression("other", "later", 20.0));
     let server = world.start(&["--on-no-model", "wait"]);
     server.wait_for_model("other", "later");
-    // Its neighbours behind it come again with it; data types have no order among each other.
-    let mut values = values(4);
-    values.sort_by(f64::total_cmp);
-    assert_eq!(values, [11.0, 12.0, 12.0, 25.0]);
     server.wait_for_count("noModel", 0);
+    let mut values = scored(25.0);
+    if world.has_several_members() {
+        // A partition that has moved between them was read again from what waits on.
+        values.sort_by(f64::total_cmp);
+        values.dedup();
+        assert_eq!(values, [11.0, 12.0, 25.0]);
+    } else {
+        // Its neighbours behind it come again with it; data types have no order among each other.
+        let mut values: Vec<_> = world
+            .results(4)
+            .iter()
+            .filter_map(|scored| scored.result.value)
+            .collect();
+        values.sort_by(f64::total_cmp);
+        assert_eq!(values, [11.0, 12.0, 12.0, 25.0]);
+    }
     server.stop();
 }
 
