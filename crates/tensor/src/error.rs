@@ -26,6 +26,14 @@ pub enum Error {
     /// There is nothing in the file: no bytes, or no node.
     #[error("the file holds no graph")]
     Empty,
+    /// A file could not be read.
+    #[error("cannot read {path}: {reason}")]
+    Read {
+        /// The file or directory.
+        path: String,
+        /// The system's words.
+        reason: String,
+    },
     /// The bytes are not a message of the format.
     #[error("not a {format}: {reason}")]
     Malformed {

@@ -1,9 +1,11 @@
+use crate::directory::read_file;
 use crate::plan::{Plan, chain};
 use crate::shield::shield;
 use crate::tensor::{Element, Port, Tensor};
 use crate::values::{from_value, to_value};
-use crate::{Error, Options, graphdef, onnx};
+use crate::{Directory, Error, Options, graphdef, onnx};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{
     DatumType, IntoTValue, TValue, TVec, Tensor as Value, TractResult, TypedSimplePlan,
@@ -68,6 +70,41 @@ impl Graph {
     /// As of [`Graph::from_graphdef`].
     pub fn from_onnx(bytes: &[u8], options: &Options) -> Result<Graph, Error> {
         onnx::read(bytes, options)?.plan().map(Graph::new)
+    }
+
+    /// Loads a TensorFlow SavedModel: the graph of one of its signatures, with its variables as
+    /// constants.
+    ///
+    /// Names are those of the signature.
+    ///
+    /// # Errors
+    /// As of [`Graph::from_graphdef`].
+    pub fn from_saved_model(_files: &Directory, _options: &Options) -> Result<Graph, Error> {
+        Err(Error::Unsupported {
+            operators: vec!["SavedModel".to_owned()],
+        })
+    }
+
+    /// Loads a model of the file system: a directory is a SavedModel, a file whose name ends in
+    /// `.onnx` is an ONNX `ModelProto`, any other file a `GraphDef`.
+    ///
+    /// # Errors
+    /// [`Error::Read`] if it cannot be read; [`Error::TooLarge`] if it has more than `limit`
+    /// bytes; otherwise those of the constructor of the format.
+    pub fn open(path: &Path, limit: u64, options: &Options) -> Result<Graph, Error> {
+        if path.is_dir() {
+            return Graph::from_saved_model(&Directory::open(path, limit)?, options);
+        }
+        let mut room = limit;
+        let bytes = read_file(path, limit, &mut room)?;
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "onnx")
+        {
+            Graph::from_onnx(&bytes, options)
+        } else {
+            Graph::from_graphdef(&bytes, options)
+        }
     }
 
     fn new(plan: Plan) -> Graph {

@@ -29,6 +29,7 @@
 
 mod bounded;
 mod dense;
+mod directory;
 mod error;
 mod exponential;
 mod extremes;
@@ -42,6 +43,7 @@ mod shield;
 mod tensor;
 mod values;
 
+pub use directory::Directory;
 pub use error::{Error, Role};
 pub use graph::{Graph, Scratch};
 pub use tensor::{Data, Element, Port, Tensor};
@@ -59,4 +61,10 @@ pub struct Options {
     pub inputs: Vec<String>,
     /// Names of the values to compute.
     pub outputs: Vec<String>,
+    /// Of a SavedModel, the signature whose inputs and outputs are meant. By default
+    /// `serving_default`, or the only one there is.
+    pub signature: Option<String>,
+    /// Of a SavedModel, the tags of the graph that is meant, all of them. By default `serve`, or
+    /// those of the only graph there is.
+    pub tags: Vec<String>,
 }

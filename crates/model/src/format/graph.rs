@@ -50,6 +50,8 @@ impl ModelFactory for Factory {
         let options = Options {
             inputs: names("input"),
             outputs: names("output"),
+            signature: descriptor.options.get("signature").cloned(),
+            tags: names("tags"),
         };
         let graph = (self.load)(&descriptor.bytes, &options).map_err(Refusal::Tensor)?;
         let layout = Layout::of(&graph, schema)?;
