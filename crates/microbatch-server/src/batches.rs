@@ -2,9 +2,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serving::{Batch, Context, Delivery, Operators, Progress, ServedModel};
+use serving::{Batch, Context, Progress, ServedModel};
 use tokio::time::MissedTickBehavior;
 use tokio_stream::StreamExt as _;
+
+use crate::State;
 
 /// Records after which a batch is cut before its time.
 const MOST_RECORDS: usize = 10_000;
@@ -40,8 +42,7 @@ impl Gathered {
 
 /// What batches are run with, and what stays from one to the next.
 struct Batches {
-    operators: Operators,
-    delivery: Delivery,
+    state: State,
     progress: Progress,
 }
 
@@ -51,12 +52,14 @@ pub(crate) fn run(context: Context, trigger: Duration) -> anyhow::Result<()> {
     let progress = Progress::default();
     context.queries.report(progress.clone());
     let mut batches = Batches {
-        operators: context.operators,
-        delivery: context.delivery,
+        state: State {
+            operators: context.operators,
+            delivery: context.delivery,
+        },
         progress,
     };
     for model in context.initial {
-        batches.stage(model);
+        batches.state.stage(model);
     }
     let records = context.group.join()?.map(Element::Records);
     let models = context.updates.map(Element::Model);
@@ -75,7 +78,7 @@ pub(crate) fn run(context: Context, trigger: Duration) -> anyhow::Result<()> {
             loop {
                 tokio::select! {
                     biased;
-                    Some(question) = questions.next() => question.answer(batches.operators.states()),
+                    Some(question) = questions.next() => question.answer(batches.state.operators.states()),
                     _ = ticks.tick() => break,
                     element = union.next() => match element {
                         Some(element) => gathered.add(element),
@@ -105,13 +108,9 @@ impl Batches {
         }
         let running = self.progress.begin(models_seen, &records);
         for model in models.into_values() {
-            self.stage(model);
+            self.state.stage(model);
         }
-        self.delivery.deliver(self.operators.score(records));
+        self.state.score(records);
         running.end();
-    }
-
-    fn stage(&mut self, model: Arc<ServedModel>) {
-        self.delivery.deliver(self.operators.stage(model));
     }
 }

@@ -1,37 +1,22 @@
-use std::sync::Arc;
 use std::thread;
 
 use anyhow::anyhow;
 use parking_lot::{Mutex, MutexGuard};
-use serving::{Batch, Context, Delivery, Operators, Questions, ServedModel, Updates};
+use serving::{Context, Questions, Updates};
 use tokio::sync::oneshot;
 use tokio_stream::StreamExt as _;
 
-/// What the two streams have in common.
-struct Shared {
-    operators: Operators,
-    delivery: Delivery,
-}
-
-impl Shared {
-    fn stage(&mut self, model: Arc<ServedModel>) {
-        self.delivery.deliver(self.operators.stage(model));
-    }
-
-    fn score(&mut self, batch: Batch) {
-        self.delivery.deliver(self.operators.score(batch));
-    }
-}
+use crate::State;
 
 pub(crate) fn run(context: Context) -> anyhow::Result<()> {
-    let mut shared = Shared {
+    let mut state = State {
         operators: context.operators,
         delivery: context.delivery,
     };
     for model in context.initial {
-        shared.stage(model);
+        state.stage(model);
     }
-    let shared = Mutex::new(shared);
+    let shared = Mutex::new(state);
     let (asked, questions) = serving::questions();
     context.queries.answer(asked);
     let mut records = context.group.join()?.into_inner();
@@ -49,10 +34,10 @@ pub(crate) fn run(context: Context) -> anyhow::Result<()> {
         while let Some(batch) = records.blocking_recv()
             && !models.is_finished()
         {
-            let mut shared = shared.lock();
-            shared.score(batch);
+            let mut state = shared.lock();
+            state.score(batch);
             // The next batch waits already: without this the models might never have their turn.
-            MutexGuard::unlock_fair(shared);
+            MutexGuard::unlock_fair(state);
         }
         drop(running);
         models
@@ -63,7 +48,7 @@ pub(crate) fn run(context: Context) -> anyhow::Result<()> {
 
 /// The stream of models, beside that of records; and the questions for the state.
 async fn take_in(
-    shared: &Mutex<Shared>,
+    shared: &Mutex<State>,
     mut updates: Updates,
     mut questions: Questions,
     mut stopped: oneshot::Receiver<()>,

@@ -15,8 +15,10 @@
 mod batches;
 mod continuous;
 
+use std::sync::Arc;
+
 use configuration::{MicrobatchServer, Trigger};
-use serving::{Context, Strategy};
+use serving::{Batch, Context, Delivery, Operators, ServedModel, Strategy};
 
 /// The strategy, for [`serving::launch`].
 pub const STRATEGY: Strategy<MicrobatchServer> = Strategy {
@@ -30,5 +32,21 @@ fn run(context: Context, settings: &MicrobatchServer) -> anyhow::Result<()> {
     match settings.trigger {
         Trigger::Every(interval) => batches::run(context, interval.get()),
         Trigger::Continuous => continuous::run(context),
+    }
+}
+
+/// The state of the stream, and where what it says of records goes.
+struct State {
+    operators: Operators,
+    delivery: Delivery,
+}
+
+impl State {
+    fn stage(&mut self, model: Arc<ServedModel>) {
+        self.delivery.deliver(self.operators.stage(model));
+    }
+
+    fn score(&mut self, records: Batch) {
+        self.delivery.deliver(self.operators.score(records));
     }
 }

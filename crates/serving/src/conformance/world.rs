@@ -237,15 +237,11 @@ impl World {
 
     /// The results, once they are as wanted.
     pub(super) fn results_until(&self, wanted: impl Fn(&[Scored]) -> bool) -> Vec<Scored> {
-        let topic = self.topic("results");
-        let mut reader = TopicReader::open(&self.connection, &topic).expect("a reader");
-        let deadline = Instant::now() + PATIENCE;
         let mut results = Vec::new();
-        while !wanted(&results) {
-            assert!(Instant::now() < deadline, "in {topic}: {results:?}");
-            let message = reader.poll(Duration::from_millis(50)).expect("a message");
+        self.read_until("results", |message, _| {
             results.extend(message.map(Self::decode));
-        }
+            wanted(&results)
+        });
         results
     }
 
@@ -268,20 +264,30 @@ impl World {
 
     /// Everything in a topic, once it holds `count` messages; more of them are a failure.
     fn read(&self, kind: &str, count: usize) -> Vec<OwnedMessage> {
+        let mut messages = Vec::new();
+        self.read_until(kind, |message, caught_up| {
+            messages.extend(message);
+            messages.len() >= count && caught_up
+        });
+        assert_eq!(messages.len(), count, "messages in {kind}: {messages:?}");
+        messages
+    }
+
+    /// Reads a topic from its beginning until `enough`, which is told each message that comes, and
+    /// whether it is the last one for now.
+    fn read_until(&self, kind: &str, mut enough: impl FnMut(Option<OwnedMessage>, bool) -> bool) {
         let topic = self.topic(kind);
         let mut reader = TopicReader::open(&self.connection, &topic).expect("a reader");
         let deadline = Instant::now() + PATIENCE;
-        let mut messages = Vec::new();
-        while messages.len() < count || !reader.caught_up() {
-            assert!(
-                Instant::now() < deadline,
-                "{} of {count} messages in {topic}: {messages:?}",
-                messages.len()
-            );
-            messages.extend(reader.poll(Duration::from_millis(50)).expect("a message"));
+        let mut read = 0;
+        loop {
+            let message = reader.poll(Duration::from_millis(50)).expect("a message");
+            read += usize::from(message.is_some());
+            if enough(message, reader.caught_up()) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "only {read} messages in {topic}");
         }
-        assert_eq!(messages.len(), count, "messages in {topic}: {messages:?}");
-        messages
     }
 }
 
