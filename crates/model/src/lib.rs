@@ -16,7 +16,7 @@ mod score;
 mod statistics;
 
 pub use descriptor::{Descriptor, Digest, Refusal};
-pub use record::{Decoder, Field, Record, Schema, Undecodable, Value, decoder};
+pub use record::{Decoder, Field, NamedTensor, Record, Schema, Undecodable, Value, decoder};
 pub use registry::{Detail, Model, ModelFactory, ModelRegistry};
 pub use score::{Evaluator, Score, ScoreError};
 pub use statistics::{Spread, Statistics};
