@@ -24,21 +24,30 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) fn of(graph: &Graph, batch: bool, detail: Detail, schema: &'static str) -> Self {
-        let ports = graph.outputs();
-        let probabilities = (0..ports.len()).find_map(|output| {
-            let classes = graph.classes(output)?;
-            Some((
-                output,
-                classes.iter().map(|name| name.as_str().into()).collect(),
-            ))
+        let classes: Vec<_> = (0..graph.outputs().len())
+            .map(|output| graph.classes(output))
+            .collect();
+        Self::new(graph.outputs(), &classes, batch, detail, schema)
+    }
+
+    /// `classes`: of each output, the names of those whose probabilities it holds.
+    fn new(
+        ports: &[Port],
+        classes: &[Option<&[String]>],
+        batch: bool,
+        detail: Detail,
+        schema: &'static str,
+    ) -> Self {
+        let mut named = classes.iter().enumerate();
+        let probabilities = named.find_map(|(output, classes)| {
+            let names = (*classes)?.iter().map(|name| name.as_str().into());
+            Some((output, names.collect()))
         });
         let called = |name: &str| ports.iter().position(|p| p.name == name && is_label(p));
+        let first = || ports.iter().position(is_label);
         let value = called("label")
             .or_else(|| called("output_label"))
-            .or_else(|| {
-                let classifies = probabilities.is_some();
-                ports.iter().position(is_label).filter(|_| classifies)
-            });
+            .or_else(|| probabilities.is_some().then(first)?);
         Self {
             names: ports.iter().map(|port| port.name.as_str().into()).collect(),
             value: value.unwrap_or(0),
@@ -234,6 +243,63 @@ mod tests {
                 "{values:?}"
             );
         }
+    }
+
+    fn port(name: &str, element: Element, shape: &[Option<usize>]) -> Port {
+        Port {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            element,
+        }
+    }
+
+    #[test]
+    fn probabilities_have_the_names_of_classes() {
+        let classes = ["5".to_owned(), "good".to_owned()];
+        let ports = [
+            port("scores", Element::Float, &[None, Some(2)]),
+            port("class", Element::Text, &[None]),
+        ];
+        let outputs = [
+            Tensor::new(vec![2, 2], Data::Float(vec![0.25, 0.75, 1.0, 0.0])).unwrap(),
+            Tensor::new(vec![2], Data::Text(vec!["good".to_owned(), "5".to_owned()])).unwrap(),
+        ];
+        let named = [Some(&classes[..]), None];
+        let reading = Reading::new(&ports, &named, true, Detail::All, "tensor");
+        let score = reading.score(&outputs, 0, 2).unwrap();
+        assert_eq!((score.value, score.label.as_deref()), (None, Some("good")));
+        let probabilities = [("5".into(), 0.25), ("good".into(), 0.75)];
+        assert_eq!(score.probabilities, probabilities);
+        assert_eq!(score.outputs.len(), 2);
+        assert_eq!(&*score.outputs[0].0, "scores");
+        assert_eq!(score.outputs[0].1.data, Data::Float(vec![0.25, 0.75]));
+        let brief = Reading::new(&ports, &named, true, Detail::Value, "tensor");
+        let score = brief.score(&outputs, 1, 2).unwrap();
+        assert_eq!(
+            (score.value, score.label.as_deref()),
+            (Some(5.0), Some("5"))
+        );
+        assert!(score.probabilities.is_empty() && score.outputs.is_empty());
+        // Without names of classes nobody knows that it is a classifier, and the first output counts.
+        let unnamed = Reading::new(&ports, &[None, None], true, Detail::All, "tensor");
+        let score = unnamed.score(&outputs, 0, 2).unwrap();
+        assert_eq!((score.value, score.label), (Some(1.0), None));
+        assert!(score.probabilities.is_empty());
+    }
+
+    #[test]
+    fn an_output_without_a_row_for_each_record_says_nothing_of_one() {
+        let ports = [port("total", Element::Float, &[])];
+        let outputs = [Tensor::new(vec![], Data::Float(vec![3.0])).unwrap()];
+        let score = |batch: bool| {
+            let reading = Reading::new(&ports, &[None], batch, Detail::All, "tensor");
+            reading.score(&outputs, 0, 1)
+        };
+        let error = score(true).unwrap_err().to_string();
+        let why = "the graph's output `total` has no row for each tensor record";
+        assert_eq!(error, why);
+        // Fed one record at a time, it is that record's.
+        assert_eq!(score(false).unwrap().value, Some(3.0));
     }
 
     #[test]
