@@ -154,7 +154,7 @@ impl Delivery {
                         let data_type = &pending.record.data_type;
                         self.shared.print(data_type, &score, &model, scoring_ns);
                     }
-                    self.encode(pending, &source, score, &model, scored_us, scoring_ns);
+                    self.encode(pending, &source, &score, &model, scored_us, scoring_ns);
                     self.send(&source, pending.ticket)
                 }
                 Err(error) => Err(chain(&error)),
@@ -293,7 +293,7 @@ impl Delivery {
         &mut self,
         pending: &Pending,
         source: &Message<'_>,
-        score: Score,
+        score: &Score,
         model: &ServedModel,
         scored_us: i64,
         scoring_ns: u64,
