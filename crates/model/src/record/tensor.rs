@@ -14,6 +14,9 @@ use super::{DataTypes, Decoder, Record, Schema, Undecodable};
 /// Tensors of a record, and axes of a tensor, at most.
 const MOST_TENSORS: usize = 4_096;
 const MOST_AXES: usize = 32;
+/// The product of the other axes of a tensor that an axis of length 0 leaves without elements, at
+/// most: it says nothing of them, and a graph may compute as many.
+const LARGEST_EMPTY: usize = 1 << 20;
 /// From how many tensors on a set finds equal names faster than comparing each with each.
 const MANY: usize = 16;
 /// Characters of a name that a message repeats.
@@ -239,10 +242,18 @@ fn elements(data: &mut Data, shape: &[usize], element: i32, bytes: &[u8]) -> Res
     }
     let element = ElementType::try_from(element)
         .map_err(|_| format!("has elements of the unknown type {element}"))?;
-    let volume = shape
+    let too_large = || format!("has the shape {shape:?}, which is too large");
+    let product = shape
         .iter()
-        .try_fold(1_usize, |volume, &length| volume.checked_mul(length))
-        .ok_or_else(|| format!("has the shape {shape:?}, which is too large"))?;
+        .try_fold(1_usize, |product, &length| {
+            product.checked_mul(length.max(1))
+        })
+        .ok_or_else(too_large)?;
+    let is_empty = shape.contains(&0);
+    if is_empty && product > LARGEST_EMPTY {
+        return Err(too_large());
+    }
+    let volume = if is_empty { 0 } else { product };
     let (word, size) = match element {
         ElementType::Unspecified => return Err("does not say the type of its elements".to_owned()),
         ElementType::Float => ("float", 4),

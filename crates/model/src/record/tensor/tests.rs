@@ -83,6 +83,8 @@ fn a_tensor_that_is_not_what_it_says_is_named_with_what_is_wrong() {
         (&[], Float, &[], "has 0 bytes of data"),
         (&[-1], Float, &[], "has an axis of the length -1"),
         (&[huge, huge], Float, &[], "which is too large"),
+        (&[0, 1 << 21], Float, &[], "which is too large"),
+        (&[huge, 0, huge], Float, &[], "which is too large"),
         (
             &[huge],
             Double,
