@@ -1,8 +1,9 @@
-//! Publishes wine records, and models that score them.
+//! Publishes wines to score, and models that score them.
 
 mod broker;
 mod data;
 mod models;
+mod records;
 mod schedule;
 mod tally;
 mod topics;
@@ -16,11 +17,12 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, anyhow, ensure};
 use configuration::{DataProvider, KeyChoice};
 use kafka::{Acknowledge, Outgoing, SendError, Sink};
+use model::decoder;
 use prost::Message as _;
-use protobufs::WineRecord;
 
 use self::broker::Broker;
 use self::models::Models;
+use self::records::Records;
 use self::schedule::Schedule;
 use self::tally::{Report, Tally};
 use crate::Interrupt;
@@ -38,8 +40,13 @@ const GRACE: Duration = Duration::from_secs(4);
 /// cannot be created.
 pub fn run(settings: &DataProvider, interrupt: &Interrupt, out: &mut dyn Write) -> Result<()> {
     let directory = data::directory(settings.data_dir.as_deref())?;
-    let records = data::records(&directory)?;
-    let models = Models::load(directory, &settings.publish, &data_type(0))?;
+    let mut records = Records::of(data::records(&directory)?, settings.record);
+    let mut sample = Vec::new();
+    records.encode(0, &data_type(0), 0, &mut sample)?;
+    let sample = decoder(settings.record.name())
+        .map_err(|known| anyhow!("records are {known:?}"))
+        .and_then(|mut decoder| Ok((Arc::clone(decoder.schema()), decoder.decode(&sample)?)))?;
+    let models = Models::load(directory, &settings.publish, &data_type(0), sample)?;
     let Some(broker) = Broker::reach(settings, interrupt)? else {
         return Ok(());
     };
@@ -81,7 +88,7 @@ struct Publication<'a> {
     settings: &'a DataProvider,
     sink: Sink,
     tally: Arc<Tally>,
-    records: Vec<WineRecord>,
+    records: Records,
     buffers: Buffers,
 }
 
@@ -89,6 +96,7 @@ struct Publication<'a> {
 #[derive(Default)]
 struct Buffers {
     value: Vec<u8>,
+    data_type: String,
     key: String,
     submitted: String,
 }
@@ -185,26 +193,23 @@ impl Publication<'_> {
         // Every data type gets every row, whatever their numbers have in common.
         let row = (number / types) % self.records.len() as u64;
         let submitted = SystemTime::UNIX_EPOCH.elapsed()?.saturating_sub(lateness);
-        let record = usize::try_from(row)
-            .ok()
-            .and_then(|row| self.records.get_mut(row));
-        let record = record.ok_or_else(|| anyhow!("no records"))?;
-        record.data_type = data_type(number % types);
-        record.ts = i64::try_from(submitted.as_millis())?;
+        let ts = i64::try_from(submitted.as_millis())?;
 
         let Buffers {
             value,
+            data_type: name,
             key,
             submitted: header,
         } = &mut self.buffers;
-        value.clear();
-        record.encode(value)?;
+        *name = data_type(number % types);
+        self.records
+            .encode(usize::try_from(row)?, name, ts, value)?;
         header.clear();
         write!(header, "{}", submitted.as_micros())?;
         key.clear();
         match self.settings.key {
             KeyChoice::None => {}
-            KeyChoice::DataType => key.push_str(&record.data_type),
+            KeyChoice::DataType => key.push_str(name),
             KeyChoice::Sequence => write!(key, "{number}")?,
         }
         let message = Outgoing {
@@ -213,7 +218,7 @@ impl Publication<'_> {
             key: (self.settings.key != KeyChoice::None).then_some(key.as_bytes()),
             payload: Some(value),
             headers: &[("submitted-us", Some(header.as_bytes()))],
-            timestamp_ms: Some(record.ts),
+            timestamp_ms: Some(ts),
         };
         match self.sink.send(&message, number) {
             Ok(()) => Ok(true),

@@ -3,6 +3,7 @@
 mod content;
 mod human;
 mod json;
+mod tensors;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use configuration::{DataReader, Shown};
+use configuration::{DataReader, RecordChoice, Shown};
 use kafka::{Connection, OwnedMessage, TopicReader};
 
 use self::content::Content;
@@ -66,9 +67,10 @@ pub fn run(settings: &DataReader, interrupt: &Interrupt, out: &mut dyn Write) ->
     for (shown, topic) in topics(settings) {
         let reader = TopicReader::open(&connection, &topic)?;
         let (sender, interrupt) = (sender.clone(), interrupt.clone());
+        let record = settings.record;
         thread::Builder::new()
             .name(format!("reader-{topic}"))
-            .spawn(move || read(reader, shown, &sender, &interrupt))
+            .spawn(move || read(reader, shown, record, &sender, &interrupt))
             .context("cannot start a thread to read a topic")?;
         readers += 1;
     }
@@ -99,12 +101,18 @@ fn topics(settings: &DataReader) -> Vec<(Shown, String)> {
 }
 
 /// Reads one topic until nobody wants to know, or the program ends.
-fn read(mut reader: TopicReader, shown: Shown, sender: &SyncSender<Event>, interrupt: &Interrupt) {
+fn read(
+    mut reader: TopicReader,
+    shown: Shown,
+    record: RecordChoice,
+    sender: &SyncSender<Event>,
+    interrupt: &Interrupt,
+) {
     let mut caught_up = false;
     while !interrupt.is_set() {
         let event = match reader.poll(STEP) {
             Ok(Some(message)) => {
-                let content = Content::of(shown, &message);
+                let content = Content::of(shown, record, &message);
                 Some(Event::Read(Box::new(Item {
                     shown,
                     message,

@@ -17,6 +17,10 @@ pub struct DataProvider {
     #[serde(flatten)]
     pub basics: Basics,
 
+    /// Schema of the records
+    #[arg(long, env = "MODEL_SERVING_RECORD", default_value = "wine")]
+    pub record: RecordChoice,
+
     /// Time between two records
     #[arg(
         long,
@@ -95,6 +99,27 @@ pub struct DataProvider {
     pub data_dir: Option<PathBuf>,
 }
 
+/// What records are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordChoice {
+    /// Eleven measurements
+    Wine,
+    /// Named tensors
+    Tensor,
+}
+
+impl RecordChoice {
+    /// Its name, as servers have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wine => "wine",
+            Self::Tensor => "tensor",
+        }
+    }
+}
+
 /// The key that a published record carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -115,6 +140,10 @@ pub struct DataReader {
     #[command(flatten)]
     #[serde(flatten)]
     pub basics: Basics,
+
+    /// Schema of the records
+    #[arg(long, env = "MODEL_SERVING_RECORD", default_value = "wine")]
+    pub record: RecordChoice,
 
     /// Topics to read; may be repeated, or separated by commas [default: all]
     #[arg(

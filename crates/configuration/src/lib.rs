@@ -17,7 +17,8 @@ mod server;
 
 pub use basics::{Basics, DEFAULT_BROKERS};
 pub use client::{
-    DataProvider, DataReader, KeyChoice, LatencyMeter, ModelStateQuery, Passthrough, Shown,
+    DataProvider, DataReader, KeyChoice, LatencyMeter, ModelStateQuery, Passthrough, RecordChoice,
+    Shown,
 };
 pub use interval::Interval;
 pub use load::{Environment, FILE_NAME, Program, load, load_from, parse};

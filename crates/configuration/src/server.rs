@@ -18,7 +18,7 @@ pub struct Server {
     #[serde(flatten)]
     pub basics: Basics,
 
-    /// Schema of the records: wine
+    /// Schema of the records: wine, tensor
     #[arg(
         long,
         env = "MODEL_SERVING_RECORD",

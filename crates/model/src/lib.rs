@@ -2,7 +2,8 @@
 //!
 //! A [`Record`] comes out of a [`Decoder`] that the configuration names; a [`Descriptor`] comes off
 //! the models topic. The [`ModelRegistry`] turns a descriptor into a [`Model`], or says why not:
-//! what a model needs of a record is resolved then, once, against the record's [`Schema`]. A thread
+//! what a model needs of a record is resolved then, once, against the record's [`Schema`]; only where
+//! that is open, and records bring tensors under names of their own, when it scores. A thread
 //! that scores asks the model for an [`Evaluator`], which owns the space that scoring needs.
 //!
 //! To add a model format, write a module under `format` and a line in [`ModelRegistry::default`].
@@ -16,7 +17,7 @@ mod score;
 mod statistics;
 
 pub use descriptor::{Descriptor, Digest, Refusal};
-pub use record::{Decoder, Field, Record, Schema, Undecodable, Value, decoder};
+pub use record::{Decoder, Field, NamedTensor, Record, Schema, Undecodable, Value, decoder};
 pub use registry::{Detail, Model, ModelFactory, ModelRegistry};
 pub use score::{Evaluator, Score, ScoreError};
 pub use statistics::{Spread, Statistics};

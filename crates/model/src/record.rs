@@ -1,9 +1,13 @@
 //! What is scored: records, their schemas, and the decoders that make them from bytes.
 
+mod tensor;
 mod wine;
+mod wire;
 
 use std::sync::Arc;
 
+pub(crate) use tensor::shown;
+pub use tensor::{NamedTensor, TensorDecoder, message};
 pub use wine::WineDecoder;
 
 /// One field's value.
@@ -24,8 +28,27 @@ pub struct Record {
     pub data_type: Arc<str>,
     /// When the record was submitted, in microseconds since 1970, as far as it is known.
     pub submitted_us: Option<i64>,
-    /// The values, in the order of the schema's fields.
+    /// The values, in the order of the schema's fields; none of an open schema.
     pub values: Vec<Value>,
+    /// The tensors that a record of an open schema brings.
+    pub tensors: Vec<NamedTensor>,
+}
+
+impl Record {
+    /// Bytes of memory that a record keeps for the next one. Beyond that, making memory costs little
+    /// beside filling it.
+    const MOST_KEPT: usize = 16 * 1024;
+
+    /// Gives back the memory of tensors that are large, and returns about how many bytes those of a
+    /// record keep that are not. For records that wait to be overwritten.
+    pub fn trim(&mut self) -> usize {
+        let kept = self.tensors.iter().map(NamedTensor::memory).sum();
+        if kept <= Self::MOST_KEPT {
+            return kept;
+        }
+        self.tensors = Vec::new();
+        0
+    }
 }
 
 /// The type of a field's values.
@@ -46,12 +69,13 @@ pub struct Field {
     pub field_type: FieldType,
 }
 
-/// The fields of a record, in order.
+/// The fields of a record, in order; or that each record says for itself what it has.
 #[derive(Clone, Debug)]
 pub struct Schema {
     name: &'static str,
     fields: Vec<Field>,
     folded: Vec<String>,
+    open: bool,
 }
 
 impl Schema {
@@ -63,7 +87,24 @@ impl Schema {
             name,
             fields,
             folded,
+            open: false,
         }
+    }
+
+    /// The schema of this name whose records have [tensors](Record::tensors) instead of fields, each
+    /// with the names it came with.
+    #[must_use]
+    pub fn open(name: &'static str) -> Self {
+        Self {
+            open: true,
+            ..Self::new(name, Vec::new())
+        }
+    }
+
+    /// Whether each record says for itself what it has.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
     }
 
     /// Its name, as `--record` has it.
@@ -111,7 +152,8 @@ impl Schema {
     }
 }
 
-fn fold(name: &str) -> String {
+/// A name in lower case, with `_` for every run of other than letters and digits.
+pub(crate) fn fold(name: &str) -> String {
     let mut folded = String::with_capacity(name.len());
     let mut pending = false;
     for c in name.chars() {
@@ -134,12 +176,26 @@ fn fold(name: &str) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum Undecodable {
     /// They are no message of the schema.
-    #[error("the value is no {schema} message: {source}")]
+    #[error("the value is no {schema} message: {reason}")]
     Malformed {
         /// The name of the schema.
         schema: &'static str,
         /// What the decoder says.
-        source: prost::DecodeError,
+        reason: String,
+    },
+    /// A tensor is not what it says it is.
+    #[error("the tensor `{name}` {why}")]
+    Tensor {
+        /// Its name, or the beginning of a long one.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// There are more tensors than models have inputs.
+    #[error("the record has more than {limit} tensors")]
+    TooManyTensors {
+        /// How many are accepted.
+        limit: usize,
     },
     /// The message does not say which model scores it.
     #[error("the record's data type is empty")]
@@ -168,14 +224,15 @@ pub trait Decoder: Send {
     }
 }
 
-/// A decoder for the schema of this name (`wine`), or the names there are.
+/// A decoder for the schema of this name (`wine`, `tensor`), or the names there are.
 ///
 /// # Errors
 /// The known names, when this is none of them.
 pub fn decoder(schema: &str) -> Result<Box<dyn Decoder>, &'static [&'static str]> {
     match schema {
         "wine" => Ok(Box::new(WineDecoder::new())),
-        _ => Err(&["wine"]),
+        "tensor" => Ok(Box::new(TensorDecoder::new())),
+        _ => Err(&["wine", "tensor"]),
     }
 }
 
@@ -248,7 +305,7 @@ mod tests {
 
     #[test]
     fn an_unknown_schema_lists_the_known_ones() {
-        assert_eq!(decoder("beer").err(), Some(&["wine"][..]));
+        assert_eq!(decoder("beer").err(), Some(&["wine", "tensor"][..]));
     }
 
     #[test]

@@ -35,8 +35,21 @@ pub enum ScoreError {
         /// The field.
         field: &'static str,
         /// Why.
-        why: &'static str,
+        why: String,
     },
+    /// A tensor of the record does not fit the model's input.
+    #[error("the tensor `{tensor}` does not fit the model's input `{input}`: {why}")]
+    Misfit {
+        /// The tensor's name.
+        tensor: String,
+        /// The model's input.
+        input: String,
+        /// Why.
+        why: String,
+    },
+    /// The tensors of the record are not those that the model takes.
+    #[error("the record's tensors are not those that the model takes: {0}")]
+    Tensors(String),
     /// The code that evaluates the model panicked: a defect, of which the stream sees a failure.
     #[error("the evaluation of the model panicked")]
     Panicked,

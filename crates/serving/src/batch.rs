@@ -8,8 +8,9 @@ use crate::tracker::{Assigned, Ticket};
 
 /// Batches whose memory waits to be used again.
 const MOST_SPARE: usize = 16;
-/// Records of a batch that is kept for its memory, at most.
+/// Records of a batch that is kept for its memory, at most, and bytes of their tensors.
 const MOST_KEPT: usize = 10_000;
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// Records that are on their way together, with the messages that they came in.
 ///
@@ -131,8 +132,11 @@ pub(crate) struct Spares(Arc<Mutex<Vec<Vec<Pending>>>>);
 
 impl Spares {
     /// Keeps the memory of a batch that nobody needs any more.
-    pub(crate) fn put(&self, batch: Batch) {
-        if batch.records.len() > MOST_KEPT {
+    pub(crate) fn put(&self, mut batch: Batch) {
+        let records = &mut batch.records;
+        if records.len() > MOST_KEPT
+            || records.iter_mut().map(|p| p.record.trim()).sum::<usize>() > MOST_BYTES
+        {
             return;
         }
         let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,6 +10,7 @@ mod bad_records;
 mod models;
 mod spread;
 mod streams;
+mod tensors;
 mod world;
 
 pub use world::{Running, Scored, World, regression, wine};
@@ -83,6 +84,18 @@ pub const SCENARIOS: &[Scenario] = &[
         bad_models::newest_first,
     ),
     ("outputs are sent where asked for", models::all_outputs),
+    (
+        "records of tensors are scored like wines",
+        tensors::scored_like_wines,
+    ),
+    (
+        "tensors find their inputs, and come out under the outputs' names",
+        tensors::several_inputs_and_outputs,
+    ),
+    (
+        "tensors that are none or do not fit are dead letters",
+        tensors::bad_tensors,
+    ),
     ("state queries answer as the contract says", models::state),
 ];
 

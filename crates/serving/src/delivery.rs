@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use configuration::{OnNoModel, Server};
 use kafka::{Acknowledge, Connection, Message, Outgoing, Position, SendError, Sink};
-use model::Score;
+use model::{Score, record};
 use prost::Message as _;
-use protobufs::{ElementType, ServingResult, Tensor};
+use protobufs::ServingResult;
 
 use crate::batch::{Pending, Spares};
 use crate::counters::Counters;
@@ -154,7 +154,7 @@ impl Delivery {
                         let data_type = &pending.record.data_type;
                         self.shared.print(data_type, &score, &model, scoring_ns);
                     }
-                    self.encode(pending, &source, score, &model, scored_us, scoring_ns);
+                    self.encode(pending, &source, &score, &model, scored_us, scoring_ns);
                     self.send(&source, pending.ticket)
                 }
                 Err(error) => Err(chain(&error)),
@@ -293,7 +293,7 @@ impl Delivery {
         &mut self,
         pending: &Pending,
         source: &Message<'_>,
-        score: Score,
+        score: &Score,
         model: &ServedModel,
         scored_us: i64,
         scoring_ns: u64,
@@ -314,10 +314,10 @@ impl Delivery {
             .probabilities
             .extend(labels.map(|(label, p)| (label.to_string(), *p)));
         message.outputs.clear();
-        let outputs = score.outputs.into_iter();
+        let outputs = score.outputs.iter();
         message
             .outputs
-            .extend(outputs.map(|(name, t)| encode(&name, t)));
+            .extend(outputs.map(|(name, tensor)| record::message(name, tensor)));
         message.submitted_us = pending.record.submitted_us.unwrap_or_default();
         message.scored_us = scored_us;
         message.scoring_ns = i64::try_from(scoring_ns).unwrap_or(i64::MAX);
@@ -452,50 +452,5 @@ impl Shared {
             std::io::stdout().lock(),
             "model served in {took:.3} ms, result {result}, model {name}, data type {data_type}"
         );
-    }
-}
-
-/// A tensor as the wire has it: little endian, row-major.
-fn encode(name: &str, tensor: model::Tensor) -> Tensor {
-    use model::Data;
-    let (element, data) = match tensor.data {
-        Data::Float(v) => (
-            ElementType::Float,
-            v.iter().flat_map(|n| n.to_le_bytes()).collect(),
-        ),
-        Data::Double(v) => (
-            ElementType::Double,
-            v.iter().flat_map(|n| n.to_le_bytes()).collect(),
-        ),
-        Data::Int32(v) => (
-            ElementType::Int32,
-            v.iter().flat_map(|n| n.to_le_bytes()).collect(),
-        ),
-        Data::Int64(v) => (
-            ElementType::Int64,
-            v.iter().flat_map(|n| n.to_le_bytes()).collect(),
-        ),
-        Data::Bool(v) => (
-            ElementType::Bool,
-            v.iter().map(|&truth| u8::from(truth)).collect(),
-        ),
-        Data::Text(v) => {
-            let mut bytes: Vec<u8> = Vec::new();
-            for text in v {
-                bytes.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
-                bytes.extend(text.as_bytes());
-            }
-            (ElementType::String, bytes)
-        }
-    };
-    Tensor {
-        name: name.to_owned(),
-        shape: tensor
-            .shape
-            .iter()
-            .map(|&n| i64::try_from(n).unwrap_or(i64::MAX))
-            .collect(),
-        r#type: element.into(),
-        data: data.into(),
     }
 }

@@ -167,6 +167,7 @@ mod tests {
             data_type: "wine".into(),
             submitted_us: Some(1),
             values,
+            ..Record::default()
         }
     }
 

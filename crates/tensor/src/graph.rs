@@ -1,3 +1,5 @@
+mod floats;
+
 use crate::directory::read_file;
 use crate::plan::{Plan, chain};
 use crate::shield::shield;
@@ -135,6 +137,13 @@ impl Graph {
     #[must_use]
     pub fn outputs(&self) -> &[Port] {
         &self.outputs
+    }
+
+    /// The names of the classes whose probabilities an output holds, in the order of its last axis,
+    /// where the file says so. `output` is a position among [`Graph::outputs`].
+    #[must_use]
+    pub fn classes(&self, _output: usize) -> Option<&[String]> {
+        None
     }
 
     /// The length of a row that [`Graph::run_rows`] takes, or `None` if it takes none: the graph
@@ -367,6 +376,12 @@ fn run_once(
         return Ok(0);
     };
     let before = outputs.len();
+    append(result, outputs)?;
+    Ok((outputs.len() - before) / count.max(1))
+}
+
+/// Appends the numbers of a result to others.
+fn append(result: &Value, outputs: &mut Vec<f64>) -> TractResult<()> {
     match result.datum_type() {
         DatumType::F32 => {
             outputs.extend(
@@ -382,7 +397,7 @@ fn run_once(
             outputs.extend_from_slice(cast.try_as_plain_ram()?.as_slice::<f64>()?);
         }
     }
-    Ok((outputs.len() - before) / count.max(1))
+    Ok(())
 }
 
 /// Numbers as a tensor of the given type; that they can be represented has been checked.

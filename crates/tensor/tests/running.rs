@@ -131,6 +131,12 @@ fn a_graph_of_one_record_scores_many_one_by_one() {
             2
         );
         assert_eq!(scores, [1.0, 4.0, 9.0, 16.0]);
+        let rows = [1.0, 2.0, 3.0];
+        let error = graph.run_floats(&rows, 2, &mut graph.scratch(), &mut scores);
+        assert!(matches!(error, Err(Error::WrongRows { width: 2, .. })));
+        let rows = [5.0, 6.0, 7.0, 8.0];
+        let width = graph.run_floats(&rows, 2, &mut graph.scratch(), &mut scores);
+        assert_eq!((width.unwrap(), scores), (2, vec![25.0, 36.0, 49.0, 64.0]));
     }
 }
 
@@ -145,6 +151,8 @@ fn doubles_keep_their_precision() {
         .run_rows(&[0.1], 1, &mut graph.scratch(), &mut scores)
         .unwrap();
     assert_eq!(scores, [0.2]);
+    let error = graph.run_floats(&[0.1], 1, &mut graph.scratch(), &mut scores);
+    assert!(matches!(error, Err(Error::NotRows { .. })));
 }
 
 #[test]

@@ -42,6 +42,12 @@ fn assert_scores(graph: &Graph, golden: &str) {
         .run_rows(&rows, wines.len(), &mut scratch, &mut batch)
         .unwrap();
     assert_eq!(values, CLASSES);
+    // The same numbers, rounded before instead of after.
+    let (floats, mut same): (Vec<f32>, _) = (rows.iter().map(|n| *n as f32).collect(), Vec::new());
+    let values = graph
+        .run_floats(&floats, wines.len(), &mut scratch, &mut same)
+        .unwrap();
+    assert_eq!((values, &same), (CLASSES, &batch));
     for (number, expected) in golden.iter().enumerate() {
         let row = &rows[number * WIDTH..(number + 1) * WIDTH];
         graph.run_rows(row, 1, &mut scratch, &mut single).unwrap();

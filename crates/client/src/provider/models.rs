@@ -1,12 +1,13 @@
 //! The models to publish: those of the manifest that this build can score.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
-use model::{Descriptor, Detail, ModelRegistry, decoder};
+use model::{Descriptor, Detail, ModelRegistry, Record, Schema};
 use protobufs::ModelDescriptor;
 use protobufs::model_descriptor::MessageContent;
 
@@ -29,10 +30,16 @@ pub(super) struct Models {
 
 impl Models {
     /// Starts to load the models of a directory that have one of these names, all without a name.
+    /// Each has to score the sample, a record of the schema beside it.
     ///
     /// # Errors
     /// The list of models cannot be read, or has no such name.
-    pub(super) fn load(directory: PathBuf, names: &[String], data_type: &str) -> Result<Self> {
+    pub(super) fn load(
+        directory: PathBuf,
+        names: &[String],
+        data_type: &str,
+        sample: (Arc<Schema>, Record),
+    ) -> Result<Self> {
         let entries = data::manifest(&directory, names)?;
         let data_type = data_type.to_owned();
         let (sender, receiver) = channel();
@@ -40,7 +47,7 @@ impl Models {
             .name("models".to_owned())
             .spawn(move || {
                 for entry in entries {
-                    let checked = check(&entry, &directory, &data_type)
+                    let checked = check(&entry, &directory, &data_type, &sample)
                         .map_err(|error| format!("{}: {error:#}", entry.name));
                     if sender.send(checked).is_err() {
                         // The provider has ended.
@@ -96,7 +103,12 @@ impl Models {
 }
 
 /// The message for a model, if it fits into one and this build can score it.
-fn check(entry: &Entry, directory: &std::path::Path, data_type: &str) -> Result<ModelDescriptor> {
+fn check(
+    entry: &Entry,
+    directory: &std::path::Path,
+    data_type: &str,
+    (schema, record): &(Arc<Schema>, Record),
+) -> Result<ModelDescriptor> {
     let bytes = entry.bytes(directory, LARGEST_MODEL - ENVELOPE)?;
     let mut message = ModelDescriptor {
         name: entry.name.clone(),
@@ -108,7 +120,7 @@ fn check(entry: &Entry, directory: &std::path::Path, data_type: &str) -> Result<
     };
     let descriptor = Descriptor::from_message(message.clone(), 0)?;
     message.sha256 = Bytes::copy_from_slice(&descriptor.digest.0);
-    let wine = decoder("wine").map_err(|known| anyhow!("no wine among {known:?}"))?;
-    ModelRegistry::default().create(&descriptor, wine.schema(), Detail::Value)?;
+    let model = ModelRegistry::default().create(&descriptor, schema, Detail::Value)?;
+    model.evaluator().score(record)?;
     Ok(message)
 }

@@ -1,8 +1,9 @@
 //! What a message holds.
 
 use bytes::Bytes;
-use configuration::Shown;
+use configuration::{RecordChoice, Shown};
 use kafka::OwnedMessage;
+use model::{Decoder as _, Record, record::TensorDecoder};
 use prost::Message;
 use protobufs::{ModelDescriptor, ServingResult, WineRecord};
 
@@ -10,6 +11,8 @@ use protobufs::{ModelDescriptor, ServingResult, WineRecord};
 #[derive(Debug)]
 pub(super) enum Content {
     Record(WineRecord),
+    /// Checked as servers check it.
+    Tensors(Record),
     Model(ModelDescriptor),
     Result(ServingResult),
     DeadLetter(DeadLetter),
@@ -29,8 +32,9 @@ pub(super) struct DeadLetter {
 }
 
 impl Content {
-    pub(super) fn of(shown: Shown, message: &OwnedMessage) -> Self {
+    pub(super) fn of(shown: Shown, record: RecordChoice, message: &OwnedMessage) -> Self {
         match shown {
+            Shown::Records if record == RecordChoice::Tensor => tensors(message),
             Shown::Records => decode(message, Self::Record),
             Shown::Models => decode(message, Self::Model),
             Shown::Results => decode(message, Self::Result),
@@ -46,6 +50,16 @@ fn decode<M: Message + Default>(message: &OwnedMessage, content: fn(M) -> Conten
             Ok(decoded) => content(decoded),
             Err(error) => Content::Undecodable(error.to_string()),
         },
+    }
+}
+
+fn tensors(message: &OwnedMessage) -> Content {
+    let Some(payload) = &message.payload else {
+        return Content::Undecodable("it has no value".to_owned());
+    };
+    match TensorDecoder::new().decode(payload) {
+        Ok(record) => Content::Tensors(record),
+        Err(error) => Content::Undecodable(error.to_string()),
     }
 }
 

@@ -1,13 +1,15 @@
 //! A message as a line for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use configuration::Shown;
+use model::{NamedTensor, Record};
 use protobufs::model_descriptor::{MessageContent, ModelType};
 use protobufs::{ModelDescriptor, ServingResult, WineRecord};
 
 use super::content::{Content, DeadLetter};
-use super::{Counts, Item};
+use super::{Counts, Item, tensors};
 use crate::wine;
 
 /// The line for the message that is the `number`th of its topic to be read.
@@ -27,6 +29,7 @@ pub(super) fn line(item: &Item, number: u64) -> String {
     // Writing to a string does not fail.
     let _ = match &item.content {
         Content::Record(content) => record(&mut line, content),
+        Content::Tensors(content) => tensors_of(&mut line, content),
         Content::Model(content) => model(&mut line, content),
         Content::Result(content) => result(&mut line, content),
         Content::DeadLetter(content) => dead_letter(&mut line, content, bytes),
@@ -47,6 +50,12 @@ fn record(line: &mut String, record: &WineRecord) -> std::fmt::Result {
         write!(line, " {name}={value}")?;
     }
     Ok(())
+}
+
+fn tensors_of(line: &mut String, record: &Record) -> std::fmt::Result {
+    let tensors: Vec<_> = record.tensors.iter().map(tensors::line).collect();
+    let data_type = data_type(&record.data_type);
+    write!(line, "{data_type}: {}", tensors.join(", "))
 }
 
 fn model(line: &mut String, model: &ModelDescriptor) -> std::fmt::Result {
@@ -90,6 +99,18 @@ fn result(line: &mut String, result: &ServingResult) -> std::fmt::Result {
     if result.submitted_us > 0 && result.scored_us >= result.submitted_us {
         let total = result.scored_us.saturating_sub(result.submitted_us) as f64 / 1e3;
         write!(line, ", {total} ms after it was submitted")?;
+    }
+    let probabilities: BTreeMap<_, _> = result.probabilities.iter().collect();
+    for (place, (class, probability)) in probabilities.into_iter().enumerate() {
+        let before = if place == 0 { "; probabilities" } else { "," };
+        write!(line, "{before} {}={probability}", printable(class))?;
+    }
+    for (place, output) in result.outputs.iter().enumerate() {
+        let before = if place == 0 { "; outputs" } else { "," };
+        match NamedTensor::from_message(output) {
+            Ok(named) => write!(line, "{before} {}", tensors::line(&named))?,
+            Err(error) => write!(line, "{before} {}", printable(&error.to_string()))?,
+        }
     }
     Ok(())
 }
@@ -137,7 +158,7 @@ pub(super) fn format(number: i32) -> String {
 }
 
 /// A text on one line, whatever it does to a terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|character| {
             if character.is_control() {

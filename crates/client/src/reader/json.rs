@@ -1,13 +1,14 @@
 //! A message as a JSON object on one line.
 
 use configuration::{DataReader, Shown};
+use model::{NamedTensor, Record};
 use protobufs::model_descriptor::MessageContent;
 use protobufs::{ModelDescriptor, ServingResult, WineRecord};
 use serde_json::{Map, Value, json};
 
-use super::Item;
 use super::content::{Content, DeadLetter};
 use super::human::format;
+use super::{Item, tensors};
 use crate::wine;
 
 /// Where the message is, and what it holds: `value`, or `error` if it does not decode. Names are
@@ -39,6 +40,7 @@ pub(super) fn line(item: &Item, settings: &DataReader) -> Value {
     });
     let (name, value) = match &item.content {
         Content::Record(content) => ("value", record(content)),
+        Content::Tensors(content) => ("value", tensors_of(content)),
         Content::Model(content) => ("value", model(content)),
         Content::Result(content) => ("value", result(content)),
         Content::DeadLetter(content) => ("value", dead_letter(content)),
@@ -59,6 +61,14 @@ fn record(record: &WineRecord) -> Value {
     object.insert("data_type".to_owned(), record.data_type.as_str().into());
     object.insert("ts".to_owned(), record.ts.into());
     object.into()
+}
+
+fn tensors_of(record: &Record) -> Value {
+    json!({
+        "data_type": &*record.data_type,
+        "ts": record.submitted_us.unwrap_or_default() / 1000,
+        "tensors": record.tensors.iter().map(tensors::object).collect::<Vec<_>>(),
+    })
 }
 
 fn model(model: &ModelDescriptor) -> Value {
@@ -86,6 +96,11 @@ fn model(model: &ModelDescriptor) -> Value {
 }
 
 fn result(result: &ServingResult) -> Value {
+    let output = |output| match NamedTensor::from_message(output) {
+        Ok(named) => tensors::object(&named),
+        Err(error) => json!({ "name": output.name, "error": error.to_string() }),
+    };
+    let outputs: Vec<Value> = result.outputs.iter().map(output).collect();
     json!({
         "data_type": result.data_type,
         "model_name": result.model_name,
@@ -94,7 +109,7 @@ fn result(result: &ServingResult) -> Value {
         "value": result.value,
         "label": result.label,
         "probabilities": result.probabilities,
-        "outputs": result.outputs.len(),
+        "outputs": outputs,
         "submitted_us": result.submitted_us,
         "scored_us": result.scored_us,
         "scoring_ns": result.scoring_ns,

@@ -16,3 +16,5 @@ mod reading;
 mod settings;
 #[cfg(test)]
 mod stream;
+#[cfg(test)]
+mod tensors;

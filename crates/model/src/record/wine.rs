@@ -57,9 +57,9 @@ impl Decoder for WineDecoder {
         let wine = &mut self.message;
         // Clearing keeps the memory of the data type, so that decoding the next one needs none.
         wine.clear();
-        wine.merge(bytes).map_err(|source| Undecodable::Malformed {
+        wine.merge(bytes).map_err(|error| Undecodable::Malformed {
             schema: "wine",
-            source,
+            reason: error.to_string(),
         })?;
         if wine.data_type.is_empty() {
             return Err(Undecodable::NoDataType);
@@ -81,6 +81,7 @@ impl Decoder for WineDecoder {
             record.data_type = self.data_types.intern(&wine.data_type);
         }
         record.submitted_us = (wine.ts > 0).then(|| wine.ts.saturating_mul(1000));
+        record.tensors.clear();
         record.values.clear();
         record.values.extend(numbers.map(Value::Number));
         Ok(())

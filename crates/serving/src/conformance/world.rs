@@ -190,11 +190,18 @@ impl World {
 
     /// Writes a record to a partition; to be flushed.
     pub fn send_record(&self, partition: i32, record: &WineRecord) {
-        let payload = record.encode_to_vec();
+        self.send_raw(partition, &record.encode_to_vec());
+    }
+
+    /// Writes bytes as a record to a partition; to be flushed.
+    ///
+    /// # Panics
+    /// When they cannot be sent.
+    pub fn send_raw(&self, partition: i32, payload: &[u8]) {
         let topic = self.topic("data");
         let outgoing = Outgoing {
             partition: Some(partition),
-            ..message(&topic, Some(&payload))
+            ..message(&topic, Some(payload))
         };
         self.sink
             .send(&outgoing, 0)
