@@ -202,6 +202,21 @@ fn records_of_different_lengths_do_not_disturb_each_other() {
 }
 
 #[test]
+fn large_records_are_split_into_runs_that_are_not() {
+    // The mean of equal numbers is that number, whatever the engine.
+    let record = |n: u8| {
+        let values = vec![f32::from(n); 100_000];
+        tensors(&[("sequence", &[100_000], Data::Float(values))])
+    };
+    let records: Vec<_> = (0..7).map(record).collect();
+    let scores = score_every_way("tests/exports/sequence.onnx", &[], &records);
+    for (n, score) in scores.iter().enumerate() {
+        assert!((score.value.unwrap() - n as f64).abs() < 1e-3, "{score:?}");
+        assert!(score.outputs[0].1.shape.is_empty());
+    }
+}
+
+#[test]
 fn a_graph_for_one_record_scores_a_batch_record_by_record() {
     let lines = lines("tests/exports/single.csv");
     for shape in [&[6][..], &[1, 6]] {
