@@ -27,6 +27,8 @@ mod engine;
 mod examples;
 mod failure;
 mod grpc;
+#[cfg(test)]
+mod hostile;
 mod json;
 mod launch;
 mod metrics;

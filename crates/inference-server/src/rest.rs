@@ -11,8 +11,9 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 
 use crate::catalogue::Choice;
 use crate::failure::{Code, Failure};
@@ -21,6 +22,8 @@ use crate::service::Service;
 use crate::{answer, examples, rows};
 
 const PREFIX: &str = "/v1/models";
+/// Bytes of a request beyond the limit that are read before it is refused.
+const DISCARDED: u64 = 64 << 20;
 
 /// The interface, as a router: tests call it without a port.
 pub(crate) fn router(service: Arc<Service>) -> Router {
@@ -133,9 +136,11 @@ async fn models(State(service): State<Arc<Service>>, request: Request) -> Respon
 
 /// The body of a request, unless it is longer than the limit.
 async fn body(
-    (head, body): (axum::http::request::Parts, Body),
+    (head, mut body): (axum::http::request::Parts, Body),
     limit: usize,
 ) -> Result<Bytes, Response> {
+    let limit = limit as u64;
+    let most = limit + DISCARDED;
     let coding = head.headers.get(CONTENT_ENCODING);
     if coding.is_some_and(|coding| coding != "identity") {
         let message = "compressed requests are not supported";
@@ -147,17 +152,36 @@ async fn body(
     };
     let announced = head.headers.get(CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
+    if announced.is_some_and(|length| length > most) {
         return Err(too_large());
     }
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) => {
+    let mut read = BytesMut::new();
+    let mut length = 0u64;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
             let message = format!("the request could not be read: {error}");
-            Err(refused(StatusCode::BAD_REQUEST, &message))
+            refused(StatusCode::BAD_REQUEST, &message)
+        })?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        length += data.len() as u64;
+        if length > most {
+            return Err(too_large());
+        }
+        if length > limit {
+            // Read, but not kept: a client that is still sending would not see the answer.
+            read = BytesMut::new();
+        } else if length == data.len() as u64 && body.is_end_stream() {
+            return Ok(data);
+        } else {
+            read.extend_from_slice(&data);
         }
     }
+    if length > limit {
+        return Err(too_large());
+    }
+    Ok(read.freeze())
 }
 
 fn about(service: &Service, asked: &Asked) -> Result<String, Failure> {

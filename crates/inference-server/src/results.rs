@@ -92,7 +92,9 @@ pub(crate) fn classes(
         match (row, &texts) {
             // A document without probabilities.
             (Some(row), Some(texts))
-                if row.iter().all(|score| score.is_nan()) && texts.len() == examples =>
+                if row.iter().all(|score| score.is_nan())
+                    && texts.get(example).is_some_and(|t| !t.is_empty())
+                    && texts.len() == examples =>
             {
                 vec![(texts[example].clone(), 1.0)]
             }
