@@ -73,14 +73,11 @@ impl Document {
         let mut count = None;
         for (feed, port) in feeds.iter().zip(&self.inputs) {
             let Some(feed) = feed else { continue };
-            let rows = match feed.tensor.shape[..] {
-                [rows] | [rows, 1] => rows,
-                _ => {
-                    return Err(Failure::invalid(format!(
-                        "input `{}` takes one value for each row, shape {:?} was given",
-                        port.name, feed.tensor.shape
-                    )));
-                }
+            let ([rows] | [rows, 1]) = feed.tensor.shape[..] else {
+                return Err(Failure::invalid(format!(
+                    "input `{}` takes one value for each row, shape {:?} was given",
+                    port.name, feed.tensor.shape
+                )));
             };
             if rows != feed.tensor.data.len() || feed.tensor.data.element() != port.element {
                 return Err(Failure::invalid(format!(

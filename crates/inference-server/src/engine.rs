@@ -39,15 +39,15 @@ pub(crate) struct Engine {
 
 enum Kind {
     Graph {
-        graph: Graph,
+        graph: Box<Graph>,
         scratches: Mutex<Vec<Scratch>>,
     },
-    Document(Document),
+    Document(Box<Document>),
 }
 
 impl Engine {
     pub(crate) fn graph(graph: Graph) -> Self {
-        let scratches = Mutex::default();
+        let (graph, scratches) = (Box::new(graph), Mutex::default());
         Self {
             kind: Kind::Graph { graph, scratches },
             pace: AtomicU64::new(u64::MAX),
@@ -56,7 +56,7 @@ impl Engine {
 
     pub(crate) fn document(document: Document) -> Self {
         Self {
-            kind: Kind::Document(document),
+            kind: Kind::Document(Box::new(document)),
             pace: AtomicU64::new(u64::MAX),
         }
     }
@@ -150,7 +150,7 @@ fn run(
         scratches.push(scratch);
     }
     drop(scratches);
-    let mut outputs = result.map_err(failure)?;
+    let mut outputs = result.map_err(|error| failure(&error))?;
     if squeezed {
         for output in &mut outputs {
             if let [_, 1] = output.shape[..] {
@@ -161,7 +161,7 @@ fn run(
     Ok(outputs)
 }
 
-fn failure(error: tensor::Error) -> Failure {
+fn failure(error: &tensor::Error) -> Failure {
     let code = match error {
         tensor::Error::WrongCount { .. }
         | tensor::Error::WrongInput { .. }

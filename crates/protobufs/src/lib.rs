@@ -10,6 +10,11 @@ include!(concat!(env!("OUT_DIR"), "/_.rs"));
 pub mod tensorflow {
     include!(concat!(env!("OUT_DIR"), "/tensorflow.rs"));
 
+    /// Codes of errors.
+    pub mod error {
+        include!(concat!(env!("OUT_DIR"), "/tensorflow.error.rs"));
+    }
+
     /// Messages of TensorFlow Serving, as far as they are used here.
     pub mod serving {
         include!(concat!(env!("OUT_DIR"), "/tensorflow.serving.rs"));

@@ -2,6 +2,7 @@
 //! becomes of requests while models come and go.
 
 mod documentation;
+mod foreign;
 mod grpc;
 mod refusals;
 mod support;
