@@ -11,14 +11,24 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::basics::property;
-use crate::{Basics, Error, known_keys};
+use crate::{Basics, Error, Origin, known_keys};
 
 /// The file that is read when `--config` names none.
 pub const FILE_NAME: &str = "model-serving.toml";
 
 /// The settings of one program.
-pub trait Program: Args + Serialize + DeserializeOwned {
+pub trait Settings: Args + Serialize + DeserializeOwned {
     /// The part that every program has.
+    fn origin(&self) -> &Origin;
+    /// The same, to change.
+    fn origin_mut(&mut self) -> &mut Origin;
+    /// The part that programs have which talk to Kafka, to change.
+    fn kafka_mut(&mut self) -> Option<&mut Basics>;
+}
+
+/// The settings of a program that talks to Kafka.
+pub trait Program: Settings {
+    /// The part that every such program has.
     fn basics(&self) -> &Basics;
     /// The same, to change.
     fn basics_mut(&mut self) -> &mut Basics;
@@ -32,6 +42,18 @@ macro_rules! program {
             }
             fn basics_mut(&mut self) -> &mut Basics {
                 &mut self.$($path).+
+            }
+        }
+
+        impl Settings for $settings {
+            fn origin(&self) -> &Origin {
+                &self.basics().origin
+            }
+            fn origin_mut(&mut self) -> &mut Origin {
+                &mut self.basics_mut().origin
+            }
+            fn kafka_mut(&mut self) -> Option<&mut Basics> {
+                Some(self.basics_mut())
             }
         }
     )*};
@@ -48,13 +70,25 @@ program! {
     crate::MicrobatchServer: server.basics,
 }
 
+impl Settings for crate::InferenceServer {
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+    fn origin_mut(&mut self) -> &mut Origin {
+        &mut self.origin
+    }
+    fn kafka_mut(&mut self) -> Option<&mut Basics> {
+        None
+    }
+}
+
 /// Reads the settings of this process: its arguments, its environment, its working directory.
 ///
 /// `command` carries the program's name and what `--help` says of it. With `--dump-config` the
 /// settings go to stdout and the process ends with 0; with wrong usage it ends with 2, after an
 /// error that says what was wrong.
 #[must_use]
-pub fn load<P: Program>(command: Command) -> P {
+pub fn load<P: Settings>(command: Command) -> P {
     let environment = Environment {
         kafka_brokers: std::env::var("KAFKA_BROKERS").ok(),
         properties: std::env::var("MODEL_SERVING_X").ok(),
@@ -65,7 +99,7 @@ pub fn load<P: Program>(command: Command) -> P {
         Err(Error::Usage(error)) => error.exit(),
         Err(error) => fail(&error),
     };
-    if settings.basics().dump_config {
+    if settings.origin().dump_config {
         match toml::to_string(&settings) {
             Ok(text) => {
                 use std::io::Write as _;
@@ -104,7 +138,7 @@ pub struct Environment {
 ///
 /// # Errors
 /// When a source cannot be read, does not parse, or holds a key that no program knows.
-pub fn load_from<P: Program>(
+pub fn load_from<P: Settings>(
     command: Command,
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     environment: Environment,
@@ -112,7 +146,7 @@ pub fn load_from<P: Program>(
 ) -> Result<P, Error> {
     let matches = arguments_of::<P>(command).try_get_matches_from(arguments)?;
     let parsed = P::from_arg_matches(&matches)?;
-    let named = parsed.basics().config.clone();
+    let named = parsed.origin().config.clone();
     let path = named
         .clone()
         .map_or_else(|| directory.join(FILE_NAME), |file| directory.join(file));
@@ -131,10 +165,16 @@ pub fn load_from<P: Program>(
     let mut settings: P = merge(&parsed, &matches, &text, &path)?;
 
     // What serde does not carry, and what needs the sources side by side.
-    let basics = parsed.basics();
-    let target = settings.basics_mut();
-    target.config.clone_from(&basics.config);
-    target.dump_config = basics.dump_config;
+    settings.origin_mut().clone_from(parsed.origin());
+    let mut parsed = parsed;
+    if let (Some(target), Some(basics)) = (settings.kafka_mut(), parsed.kafka_mut()) {
+        add_kafka(target, basics, environment)?;
+    }
+    Ok(settings)
+}
+
+/// What the environment and the command line say of Kafka in ways of their own.
+fn add_kafka(target: &mut Basics, basics: &Basics, environment: Environment) -> Result<(), Error> {
     for pair in environment
         .properties
         .iter()
@@ -159,12 +199,12 @@ pub fn load_from<P: Program>(
     {
         target.brokers = kafka_brokers;
     }
-    Ok(settings)
+    Ok(())
 }
 
 /// The command with the arguments of `P`, and with what it says of itself: deriving the arguments
 /// would replace that by the documentation of the struct.
-fn arguments_of<P: Program>(command: Command) -> Command {
+fn arguments_of<P: Settings>(command: Command) -> Command {
     let about = command.get_about().cloned().unwrap_or_default();
     let command = P::augment_args(command).mut_args(|argument| argument.hide_env_values(true));
     command.about(about).long_about(None)
@@ -174,19 +214,20 @@ fn arguments_of<P: Program>(command: Command) -> Command {
 ///
 /// # Errors
 /// When the arguments do not parse.
-pub fn parse<P: Program>(
+pub fn parse<P: Settings>(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<P, Error> {
     let command = Command::new("program").no_binary_name(true);
     let matches = P::augment_args(command).try_get_matches_from(arguments)?;
     let mut settings = P::from_arg_matches(&matches)?;
-    let basics = settings.basics_mut();
-    basics.properties.extend(std::mem::take(&mut basics.x));
+    if let Some(basics) = settings.kafka_mut() {
+        basics.properties.extend(std::mem::take(&mut basics.x));
+    }
     Ok(settings)
 }
 
 /// The defaults, under the file, under what the environment and the command line say.
-fn merge<P: Program>(
+fn merge<P: Settings>(
     parsed: &P,
     matches: &ArgMatches,
     text: &str,
@@ -234,7 +275,7 @@ fn merge<P: Program>(
 }
 
 /// Adds the keys that the file may hold for the program `P`.
-pub(crate) fn add_keys<P: Program>(keys: &mut BTreeSet<String>) {
+pub(crate) fn add_keys<P: Settings>(keys: &mut BTreeSet<String>) {
     let command = P::augment_args(Command::new("program"));
     let ids = command
         .get_arguments()

@@ -46,7 +46,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "embedded-kafka",
         ],
     ),
-    ("inference-server", &["model", "configuration", "protobufs"]),
+    // It scores tensors and rows of a document, not records.
+    (
+        "inference-server",
+        &["pmml", "tensor", "configuration", "protobufs"],
+    ),
     (
         "xtask",
         &["kafka", "configuration", "protobufs", "embedded-kafka"],
