@@ -36,16 +36,20 @@ mod extremes;
 mod functions;
 mod graph;
 mod graphdef;
+mod native;
 mod onnx;
 mod plan;
 mod protobuf;
+mod runtime;
 mod shield;
 mod tensor;
 mod values;
 
 pub use directory::Directory;
 pub use error::{Error, Role};
-pub use graph::{Graph, Scratch};
+pub use graph::Graph;
+pub use native::Scratch;
+pub use runtime::{Found, Runtime, UnknownRuntime, runtimes};
 pub use tensor::{Data, Element, Port, Tensor};
 
 /// Which values of a file are fed and which are asked for.
@@ -67,4 +71,7 @@ pub struct Options {
     /// Of a SavedModel, the tags of the graph that is meant, all of them. By default `serve`, or
     /// those of the only graph there is.
     pub tags: Vec<String>,
+    /// What runs the graph. By default this crate itself, and where it does not support the graph,
+    /// the library that does, if this program was built with it and it is found.
+    pub runtime: Option<Runtime>,
 }
