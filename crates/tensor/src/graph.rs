@@ -431,7 +431,7 @@ fn serve(
             })),
         },
         None => native().or_else(|native| {
-            if !is_beyond(&native) {
+            if !is_beyond(&native, runtime) {
                 return Err(native);
             }
             match library(runtime) {
@@ -448,18 +448,14 @@ fn serve(
     parts.map(Graph::new)
 }
 
-/// Whether a graph is refused for what it needs, not for being wrong: another runtime may do
-/// better.
-fn is_beyond(native: &Error) -> bool {
+/// Whether a graph is refused for what it needs, not for being wrong: a library may do better.
+///
+/// TensorFlow's ends the process over some graphs that contradict themselves, so that it is only
+/// given what is refused for its operators or types. ONNX Runtime returns an error.
+fn is_beyond(native: &Error, runtime: Runtime) -> bool {
     match native {
-        Error::Unsupported { .. }
-        | Error::UnsupportedElement { .. }
-        | Error::UnknownRank { .. }
-        | Error::Load { .. } => true,
-        // What bounds the time that loading takes natively; the other limits are for any runtime.
-        Error::TooLarge { what, .. } => {
-            matches!(*what, "nodes" | "inputs of nodes" | "matrix products")
-        }
+        Error::Unsupported { .. } | Error::UnsupportedElement { .. } => true,
+        Error::UnknownRank { .. } | Error::Load { .. } => runtime == Runtime::OnnxRuntime,
         _ => false,
     }
 }

@@ -9,6 +9,7 @@ use crate::shield::shield;
 use crate::tensor::{Data, Element, Port, Tensor};
 use crate::{Error, Options, Role};
 pub(crate) use library::library;
+use ort::logging::LogLevel;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{
@@ -64,7 +65,9 @@ fn open(bytes: &[u8]) -> Result<Session, String> {
             .with_optimization_level(GraphOptimizationLevel::Level3)?
             .with_intra_threads(1)?
             .with_inter_threads(1)?
-            .with_parallel_execution(false)
+            .with_parallel_execution(false)?
+            // What fails is returned, too; a line for each record would be many.
+            .with_log_level(LogLevel::Fatal)
     };
     let builder = Session::builder().map_err(|cause| cause.to_string())?;
     let mut builder = build(builder).map_err(|cause| cause.to_string())?;
