@@ -6,8 +6,9 @@ use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use configuration::{OnNoModel, Program, Server};
+use configuration::{GraphRuntime, OnNoModel, Program, RuntimeChoice, Server};
 use kafka::{Admin, Connection, TopicReader};
+use model::{Runtime, Runtimes};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -220,6 +221,7 @@ pub fn serve<S: Settings>(
         settings.basics.models_topic.clone(),
         Arc::clone(decoder.schema()),
         settings.outputs,
+        runtimes(&settings.runtime),
         delivery.clone(),
         Arc::clone(&counters),
         shutdown.clone(),
@@ -274,6 +276,22 @@ pub fn serve<S: Settings>(
         tracing::warn!("not everything was delivered: {error}");
     }
     Ok(())
+}
+
+fn runtimes(choices: &[RuntimeChoice]) -> Runtimes {
+    let mut runtimes = Runtimes::default();
+    for choice in choices {
+        let runtime = match choice.runtime {
+            GraphRuntime::Native => Runtime::Native,
+            GraphRuntime::LibTensorflow => Runtime::LibTensorflow,
+            GraphRuntime::OnnxRuntime => Runtime::OnnxRuntime,
+        };
+        match &choice.model {
+            Some(model) => runtimes.name(model, runtime),
+            None => runtimes.prefer(runtime),
+        }
+    }
+    runtimes
 }
 
 fn join(thread: JoinHandle<Result<(), Error>>, name: &str) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use configuration::Outputs;
 use kafka::{OwnedMessage, TopicReader};
-use model::{Descriptor, Detail, ModelRegistry, Refusal, Schema};
+use model::{Descriptor, Detail, ModelRegistry, Refusal, Runtimes, Schema};
 use prost::Message as _;
 use protobufs::ModelDescriptor;
 use tokio::sync::mpsc;
@@ -61,6 +61,7 @@ impl Models {
         topic: String,
         schema: Arc<Schema>,
         outputs: Outputs,
+        runtimes: Runtimes,
         delivery: Delivery,
         counters: Arc<Counters>,
         shutdown: Shutdown,
@@ -69,7 +70,7 @@ impl Models {
             Outputs::Value => Detail::Value,
             Outputs::All => Detail::All,
         };
-        let registry = ModelRegistry::default();
+        let registry = ModelRegistry::new(runtimes);
         let loader = Loader {
             topic,
             registry,
@@ -203,9 +204,13 @@ impl Loader {
             data_type = &*descriptor.data_type,
             model_type = descriptor.model_type.as_str_name(),
             bytes = descriptor.bytes.len(),
+            runtime = model.runtime().name(),
             took = ?started.elapsed(),
             "model loaded"
         );
+        if let Some(notice) = model.notice() {
+            tracing::warn!(model = &*descriptor.name, "{notice}");
+        }
         let sequence = self.loaded.get();
         self.loaded.set(sequence + 1);
         Ok(Arc::new(ServedModel::new(descriptor, model, sequence)))

@@ -113,10 +113,11 @@ impl Graph {
     /// # Errors
     /// As of [`Graph::from_graphdef`].
     pub fn from_saved_model(files: &Directory, options: &Options) -> Result<Graph, Error> {
-        let native = || {
-            Err(Error::Unsupported {
+        let native = || match files.file("saved_model.pb") {
+            None => Err(Error::Empty),
+            Some(_) => Err(Error::Unsupported {
                 operators: vec!["SavedModel".to_owned()],
-            })
+            }),
         };
         let library = |runtime| match runtime {
             #[cfg(feature = "libtensorflow")]
@@ -506,8 +507,10 @@ mod tests {
             Graph::from_graphdef(&path("winequality.pb"), &options).unwrap(),
             Graph::from_onnx(&path("winequality.onnx"), &options).unwrap(),
         ] {
-            let Engine::Native(native) = &graph.engine else {
-                panic!("{:?}", graph.runtime());
+            let native = match &graph.engine {
+                Engine::Native(native) => native,
+                #[cfg(any(feature = "libtensorflow", feature = "onnxruntime"))]
+                _ => panic!("{:?}", graph.runtime()),
             };
             let nodes = native.runnable.model().nodes();
             let count = |name: &str| nodes.iter().filter(|node| node.op().name() == name).count();

@@ -3,7 +3,8 @@
 //!
 //! `cargo test -p tensor --features libtensorflow,onnxruntime --test runtimes`
 //!
-//! A library that is not built in, or not found, is not tested; the test says so.
+//! A library that is not built in, or not found, is not tested, and the test says so; with
+//! `RUNTIMES_REQUIRED` in the environment it fails. `cargo xtask test --runtimes` fetches them.
 //! `exports/library/make.py` says how the models were made.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -26,6 +27,8 @@ fn is_there(runtime: Runtime) -> bool {
     match runtime.find() {
         Ok(_) => true,
         Err(error) => {
+            let required = std::env::var_os("RUNTIMES_REQUIRED").is_some();
+            assert!(!required, "{error}");
             println!("skipped: {error}");
             false
         }

@@ -4,8 +4,8 @@ use tensor::{Data, Element, Graph, Options, Port, Scratch, Tensor};
 
 use crate::record::FieldType;
 use crate::{
-    Descriptor, Detail, Evaluator, Model, ModelFactory, Record, Refusal, Schema, Score, ScoreError,
-    Value,
+    Descriptor, Detail, Evaluator, Model, ModelFactory, Record, Refusal, Runtime, Runtimes, Schema,
+    Score, ScoreError, Value, runtimes,
 };
 
 type Load = fn(&[u8], &Options) -> Result<Graph, tensor::Error>;
@@ -13,21 +13,24 @@ type Load = fn(&[u8], &Options) -> Result<Graph, tensor::Error>;
 /// Files that hold a graph of tensors, by the crate `tensor`.
 ///
 /// Options of the descriptor: `input` and `output`, names separated by commas, where the graph
-/// leaves a choice.
+/// leaves a choice; `runtime`, what runs it.
 pub(crate) struct Factory {
     load: Load,
+    runtimes: Arc<Runtimes>,
 }
 
 impl Factory {
-    pub(crate) fn tensorflow() -> Self {
+    pub(crate) fn tensorflow(runtimes: &Arc<Runtimes>) -> Self {
         Self {
             load: Graph::from_graphdef,
+            runtimes: Arc::clone(runtimes),
         }
     }
 
-    pub(crate) fn onnx() -> Self {
+    pub(crate) fn onnx(runtimes: &Arc<Runtimes>) -> Self {
         Self {
             load: Graph::from_onnx,
+            runtimes: Arc::clone(runtimes),
         }
     }
 }
@@ -52,8 +55,10 @@ impl ModelFactory for Factory {
             outputs: names("output"),
             signature: descriptor.options.get("signature").cloned(),
             tags: names("tags"),
+            runtime: None,
         };
-        let graph = (self.load)(&descriptor.bytes, &options).map_err(Refusal::Tensor)?;
+        let load = |options: &Options| (self.load)(&descriptor.bytes, options);
+        let runtimes::Served { graph, notice } = self.runtimes.load(descriptor, options, load)?;
         let layout = Layout::of(&graph, schema)?;
         let names = graph
             .outputs()
@@ -65,6 +70,7 @@ impl ModelFactory for Factory {
             layout: Arc::new(layout),
             names,
             detail,
+            notice,
         }))
     }
 }
@@ -235,6 +241,7 @@ struct Served {
     layout: Arc<Layout>,
     names: Arc<[Arc<str>]>,
     detail: Detail,
+    notice: Option<String>,
 }
 
 impl Model for Served {
@@ -256,6 +263,14 @@ impl Model for Served {
             numbers: Vec::new(),
             values: Vec::new(),
         })
+    }
+
+    fn runtime(&self) -> Runtime {
+        self.graph.runtime()
+    }
+
+    fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
     }
 }
 
