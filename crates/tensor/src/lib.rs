@@ -11,6 +11,9 @@
 //! A format's module turns bytes into a checked graph with named inputs and outputs; everything
 //! after that (types, batch dimension, limits, running) is shared by all of them.
 //!
+//! A [`Runtime`] runs it: this crate itself, or a library that is found at run time, where this
+//! program was built with the feature `libtensorflow` or `onnxruntime`.
+//!
 //! What cannot be evaluated faithfully is refused by name when the file is loaded. Bytes that are
 //! not a model are an [`Error`], never a panic.
 //!
