@@ -6,9 +6,8 @@ use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use configuration::{GraphRuntime, OnNoModel, Program, RuntimeChoice, Server};
+use configuration::{OnNoModel, Program, Server};
 use kafka::{Admin, Connection, TopicReader};
-use model::{Runtime, Runtimes};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -218,10 +217,8 @@ pub fn serve<S: Settings>(
 
     let mut models = Models::new(
         TopicReader::open(&connection, &settings.basics.models_topic)?,
-        settings.basics.models_topic.clone(),
         Arc::clone(decoder.schema()),
-        settings.outputs,
-        runtimes(&settings.runtime),
+        &settings,
         delivery.clone(),
         Arc::clone(&counters),
         shutdown.clone(),
@@ -276,22 +273,6 @@ pub fn serve<S: Settings>(
         tracing::warn!("not everything was delivered: {error}");
     }
     Ok(())
-}
-
-fn runtimes(choices: &[RuntimeChoice]) -> Runtimes {
-    let mut runtimes = Runtimes::default();
-    for choice in choices {
-        let runtime = match choice.runtime {
-            GraphRuntime::Native => Runtime::Native,
-            GraphRuntime::LibTensorflow => Runtime::LibTensorflow,
-            GraphRuntime::OnnxRuntime => Runtime::OnnxRuntime,
-        };
-        match &choice.model {
-            Some(model) => runtimes.name(model, runtime),
-            None => runtimes.prefer(runtime),
-        }
-    }
-    runtimes
 }
 
 fn join(thread: JoinHandle<Result<(), Error>>, name: &str) -> Result<(), Error> {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use configuration::Outputs;
+use configuration::{GraphRuntime, Outputs, RuntimeChoice, Server};
 use kafka::{OwnedMessage, TopicReader};
-use model::{Descriptor, Detail, ModelRegistry, Refusal, Runtimes, Schema};
+use model::{Descriptor, Detail, ModelRegistry, Refusal, Runtime, Runtimes, Schema};
 use prost::Message as _;
 use protobufs::ModelDescriptor;
 use tokio::sync::mpsc;
@@ -58,21 +58,19 @@ struct Candidates {
 impl Models {
     pub(crate) fn new(
         reader: TopicReader,
-        topic: String,
         schema: Arc<Schema>,
-        outputs: Outputs,
-        runtimes: Runtimes,
+        settings: &Server,
         delivery: Delivery,
         counters: Arc<Counters>,
         shutdown: Shutdown,
     ) -> Self {
-        let detail = match outputs {
+        let detail = match settings.outputs {
             Outputs::Value => Detail::Value,
             Outputs::All => Detail::All,
         };
-        let registry = ModelRegistry::new(runtimes);
+        let registry = ModelRegistry::new(runtimes(&settings.runtime));
         let loader = Loader {
-            topic,
+            topic: settings.basics.models_topic.clone(),
             registry,
             schema,
             detail,
@@ -168,6 +166,23 @@ impl Candidates {
             loader.refuse(message, refusal);
         }
     }
+}
+
+/// What the settings say of runtimes.
+fn runtimes(choices: &[RuntimeChoice]) -> Runtimes {
+    let mut runtimes = Runtimes::default();
+    for choice in choices {
+        let runtime = match choice.runtime {
+            GraphRuntime::Native => Runtime::Native,
+            GraphRuntime::LibTensorflow => Runtime::LibTensorflow,
+            GraphRuntime::OnnxRuntime => Runtime::OnnxRuntime,
+        };
+        match &choice.model {
+            Some(model) => runtimes.name(model, runtime),
+            None => runtimes.prefer(runtime),
+        }
+    }
+    runtimes
 }
 
 impl Loader {

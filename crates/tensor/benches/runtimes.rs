@@ -129,7 +129,7 @@ fn network(widths: &[i64]) -> Vec<u8> {
         let scale = 2.0 / dims[0] as f32;
         TensorProto {
             name,
-            data_type: Some(DataType::Float as i32),
+            data_type: DataType::Float as i32,
             float_data: (0..count).map(|_| (numbers.next() - 0.5) * scale).collect(),
             dims,
             ..TensorProto::default()

@@ -10,7 +10,7 @@ use crate::tensor::{Data, Element, Port, Tensor};
 use crate::{Error, Options, Role};
 pub(crate) use library::library;
 use ort::logging::LogLevel;
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{
     DynValue, Outlet, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType,
@@ -59,26 +59,21 @@ pub(crate) fn load(bytes: &[u8], options: &Options) -> Result<Parts, Error> {
 }
 
 /// A session of one thread: the thread that asks.
-fn open(bytes: &[u8]) -> Result<Session, String> {
-    let build = |builder: SessionBuilder| {
-        builder
-            .with_optimization_level(GraphOptimizationLevel::Level3)?
-            .with_intra_threads(1)?
-            .with_inter_threads(1)?
-            .with_parallel_execution(false)?
-            // What fails is returned, too; a line for each record would be many.
-            .with_log_level(LogLevel::Fatal)
-    };
-    let builder = Session::builder().map_err(|cause| cause.to_string())?;
-    let mut builder = build(builder).map_err(|cause| cause.to_string())?;
-    builder
-        .commit_from_memory(bytes)
-        .map_err(|cause| cause.to_string())
+fn open(bytes: &[u8]) -> Result<Session, ort::Error> {
+    let session = Session::builder()?
+        .with_optimization_level(GraphOptimizationLevel::Level3)?
+        .with_intra_threads(1)?
+        .with_inter_threads(1)?
+        .with_parallel_execution(false)?
+        // What fails is returned, too; a line for each record would be many.
+        .with_log_level(LogLevel::Fatal)?
+        .commit_from_memory(bytes)?;
+    Ok(session)
 }
 
 /// The result of `work`, whose panics and errors are one.
-fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    shield(work).and_then(|result| result)
+fn guarded<T>(work: impl FnOnce() -> Result<T, ort::Error>) -> Result<T, String> {
+    shield(work).and_then(|result| result.map_err(|cause| cause.to_string()))
 }
 
 fn ports(session: &Session, file: &Portable<'_>) -> Result<(Vec<Port>, Vec<Port>), Error> {
@@ -206,7 +201,7 @@ impl Loaded {
                     numbers: Vec::new(),
                 },
             };
-            let result = work(&mut idle).map_err(|cause| cause.to_string());
+            let result = work(&mut idle);
             self.idle
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
