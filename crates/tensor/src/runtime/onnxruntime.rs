@@ -61,7 +61,7 @@ pub(crate) fn load(bytes: &[u8], options: &Options) -> Result<Parts, Error> {
 /// A session of one thread: the thread that asks.
 fn open(bytes: &[u8]) -> Result<Session, ort::Error> {
     let session = Session::builder()?
-        .with_optimization_level(GraphOptimizationLevel::Level3)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(1)?
         .with_inter_threads(1)?
         .with_parallel_execution(false)?

@@ -15,8 +15,8 @@ const VARIABLE: &str = "TENSORFLOW_DIR";
 /// What the library is called in a Python wheel.
 const IN_A_WHEEL: &str = "libtensorflow_cc.so.2";
 
-/// Since 2.4 the library's interface has strings as they are read and written here.
-const OLDEST: (u32, u32) = (2, 4);
+/// The oldest that was tried with success. 2.4 lacks `TF_StringInit`, which text needs.
+const OLDEST: (u32, u32) = (2, 7);
 
 /// Looks for the library, and loads it unless it is loaded.
 pub(crate) fn library() -> Result<Found, Error> {
@@ -103,9 +103,9 @@ mod tests {
     fn versions_are_compared_as_numbers() {
         for (version, older) in [
             ("1.15.5", true),
-            ("2.3.4", true),
-            ("2.4.0", false),
-            ("2.21.0", false),
+            ("2.6.5", true),
+            ("2.7.0", false),
+            ("2.10.1", false),
             ("3.0.0-rc1", false),
             ("", true),
         ] {
