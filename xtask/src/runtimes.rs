@@ -104,7 +104,7 @@ pub(crate) fn ensure_fetched() -> Result<PathBuf> {
         return Ok(libraries);
     }
     step("Fetching", &format!("{} with pip", PACKAGES.join(" and ")));
-    let scratch = libraries.with_extension("part");
+    let scratch = target.join(format!("{DIRECTORY}.part"));
     match fs::remove_dir_all(&scratch) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
         _ => fs::create_dir_all(scratch.join("libraries"))?,
