@@ -23,7 +23,8 @@ pub use client::{
 pub use interval::Interval;
 pub use load::{Environment, FILE_NAME, Program, load, load_from, parse};
 pub use server::{
-    KeyedServer, MicrobatchServer, OnNoModel, Outputs, PartitionedServer, Server, Trigger, Workers,
+    GraphRuntime, KeyedServer, MicrobatchServer, OnNoModel, Outputs, PartitionedServer,
+    RuntimeChoice, Server, Trigger, Workers,
 };
 
 use std::collections::BTreeSet;

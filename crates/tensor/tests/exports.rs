@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use tensor::{Data, Error, Graph, Options, Tensor};
+use tensor::{Data, Error, Graph, Options, Runtime, Tensor};
 
 fn exports() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exports")
@@ -20,7 +20,10 @@ fn table(path: &Path) -> Vec<Vec<f64>> {
 
 fn load(path: &Path) -> Result<Graph, Error> {
     let bytes = fs::read(path).unwrap();
-    let options = Options::default();
+    let options = Options {
+        runtime: Some(Runtime::Native),
+        ..Options::default()
+    };
     if path
         .extension()
         .is_some_and(|extension| extension == "onnx")
