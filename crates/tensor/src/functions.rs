@@ -2,6 +2,8 @@
 //! their argument, so that NaN becomes a number, and `Sigmoid` never goes below 4.5e-7.
 
 use crate::exponential::{exp, exp_m1, ln_1p};
+use crate::lanes::{Machine, Work};
+use pulp::Simd;
 use tract_onnx::tract_hir::internal::{
     Datum, DatumType, ElementWiseIntoHir, ElementWiseMiniOp, InferenceOp, Tensor as Value,
     TractResult, bail,
@@ -38,8 +40,9 @@ impl Function {
         ElementWiseOp(Box::new(self), None).into_hir()
     }
 
-    /// Applies it to each of some 32-bit numbers.
-    pub(crate) fn single(self, values: &mut [f32]) -> TractResult<()> {
+    /// Applies it to each of some 32-bit numbers, in the lanes of whoever calls.
+    #[inline(always)]
+    pub(crate) fn apply(self, values: &mut [f32]) {
         match self {
             Function::Erf => each(values, erf),
             Function::Erfc => each(values, |x| 1.0 - erf(x)),
@@ -61,7 +64,6 @@ impl Function {
                 (-e / (2.0 + e)).copysign(x)
             }),
         }
-        Ok(())
     }
 
     fn double(self, values: &mut [f64]) -> TractResult<()> {
@@ -88,9 +90,24 @@ impl Function {
     }
 }
 
+#[inline(always)]
 fn each<T: Copy>(values: &mut [T], function: impl Fn(T) -> T) {
     for value in values {
         *value = function(*value);
+    }
+}
+
+struct Each<'a> {
+    function: Function,
+    values: &'a mut [f32],
+}
+
+impl Work for Each<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with<S: Simd, const FUSED: bool>(self, _: S) {
+        self.function.apply(self.values);
     }
 }
 
@@ -103,13 +120,20 @@ impl ElementWiseMiniOp for Function {
         if value.datum_type() == f64::datum_type() {
             self.double(value.try_as_plain_ram_mut()?.as_slice_mut::<f64>()?)
         } else {
-            self.single(value.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?)
+            let mut plain = value.try_as_plain_ram_mut()?;
+            let values = plain.as_slice_mut::<f32>()?;
+            Machine::here().run(Each {
+                function: *self,
+                values,
+            });
+            Ok(())
         }
     }
 }
 
 /// The error function, by formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical
 /// Functions: to 1.5e-7, which is what a 32-bit number holds of a value near one.
+#[inline(always)]
 fn erf(x: f32) -> f32 {
     let size = f64::from(x.abs());
     let t = 1.0 / (1.0 + 0.327_591_1 * size);
@@ -131,7 +155,7 @@ mod tests {
 
     fn at(function: Function, x: f32) -> f32 {
         let mut values = [x];
-        function.single(&mut values).unwrap();
+        function.apply(&mut values);
         values[0]
     }
 

@@ -1,7 +1,8 @@
 use crate::directory::read_file;
+use crate::layers::{Layers, Memory};
 use crate::plan::{Plan, chain};
 use crate::shield::shield;
-use crate::tensor::{Element, Port, Tensor};
+use crate::tensor::{Data, Element, Port, Tensor};
 use crate::values::{from_value, to_value};
 use crate::{Directory, Error, Options, graphdef, onnx};
 use std::fmt;
@@ -20,6 +21,8 @@ pub struct Graph {
     outputs: Vec<Port>,
     /// The runtime's types of the inputs.
     types: Vec<DatumType>,
+    /// All that there is to run, if it is layers only: they run without the runtime.
+    layers: Option<Arc<Layers>>,
     rows: Result<Rows, String>,
 }
 
@@ -41,6 +44,7 @@ struct Rows {
 #[derive(Debug, Default)]
 pub struct Scratch {
     state: Option<TypedSimpleState>,
+    memory: Memory,
 }
 
 impl Graph {
@@ -114,6 +118,7 @@ impl Graph {
             inputs,
             outputs,
             types,
+            layers,
             ..
         } = plan;
         Graph {
@@ -121,6 +126,7 @@ impl Graph {
             inputs,
             outputs,
             types,
+            layers,
             rows,
         }
     }
@@ -184,6 +190,23 @@ impl Graph {
                 });
             }
         }
+        if let Some(layers) = &self.layers
+            && let [
+                Tensor {
+                    shape,
+                    data: Data::Float(rows),
+                },
+            ] = inputs
+            && let [count, _] = **shape
+        {
+            let mut values = vec![0.0; count * layers.width()];
+            layers.score(rows, &mut values, &mut scratch.memory);
+            let shape = vec![count, layers.width()];
+            return Ok(vec![Tensor {
+                shape,
+                data: Data::Float(values),
+            }]);
+        }
         scratch.guarded(&self.runnable, |state| {
             let values = inputs
                 .iter()
@@ -233,6 +256,11 @@ impl Graph {
             });
         };
         check_representable(rows, input)?;
+        if let Some(layers) = &self.layers {
+            outputs.resize(count * layers.width(), 0.0);
+            layers.score(rows, outputs, &mut scratch.memory);
+            return Ok(layers.width());
+        }
         let result = scratch.guarded(&self.runnable, |state| {
             if form.batched {
                 let shape = [count, form.width];
@@ -436,7 +464,7 @@ mod tests {
     /// What makes small networks fast: it would be lost without a trace if the runtime's graphs
     /// came to look different.
     #[test]
-    fn layers_of_the_wine_networks_are_one_operator_each() {
+    fn layers_of_the_wine_networks_are_all_that_runs() {
         let path = |name| {
             let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/models/");
             std::fs::read(format!("{models}{name}")).unwrap()
@@ -446,10 +474,7 @@ mod tests {
             Graph::from_graphdef(&path("winequality.pb"), &options).unwrap(),
             Graph::from_onnx(&path("winequality.onnx"), &options).unwrap(),
         ] {
-            let nodes = graph.runnable.model().nodes();
-            let count = |name: &str| nodes.iter().filter(|node| node.op().name() == name).count();
-            assert_eq!((count("Dense"), count("OptMatMul")), (3, 0));
-            assert_eq!((count("Relu"), count("Sigmoid")), (0, 0));
+            assert_eq!(graph.layers.map(|layers| layers.len()), Some(3));
         }
     }
 }

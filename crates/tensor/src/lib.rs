@@ -36,11 +36,15 @@ mod extremes;
 mod functions;
 mod graph;
 mod graphdef;
+mod lanes;
+mod layers;
 mod onnx;
 mod plan;
 mod protobuf;
 mod shield;
+mod softmax;
 mod tensor;
+mod tile;
 mod values;
 
 pub use directory::Directory;
