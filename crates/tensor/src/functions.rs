@@ -43,26 +43,24 @@ impl Function {
     /// Applies it to each of some 32-bit numbers, in the lanes of whoever calls.
     #[inline(always)]
     pub(crate) fn apply(self, values: &mut [f32]) {
+        // Not through a function that takes the function: what it is called through would not be
+        // inlined.
+        macro_rules! each {
+            ($function:expr $(, $factor:ident)?) => {
+                for value in values {
+                    *value = $function(*value $(, $factor)?);
+                }
+            };
+        }
         match self {
-            Function::Erf => each(values, erf),
-            Function::Erfc => each(values, |x| 1.0 - erf(x)),
-            Function::LeakyRelu(slope) => {
-                each(values, |x| if x < 0.0 { x * slope } else { x });
-            }
-            Function::Relu => each(values, |x| if x < 0.0 { 0.0 } else { x }),
-            Function::Relu6 => each(values, |x| x.clamp(0.0, 6.0)),
-            Function::Sigmoid => each(values, |x| {
-                let e = exp(-x.abs());
-                (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
-            }),
-            Function::Softplus => each(values, |x| {
-                let above = if x < 0.0 { 0.0 } else { x };
-                above + ln_1p(exp(-x.abs()))
-            }),
-            Function::Tanh => each(values, |x| {
-                let e = exp_m1(-2.0 * x.abs());
-                (-e / (2.0 + e)).copysign(x)
-            }),
+            Function::Erf => each!(erf),
+            Function::Erfc => each!(erfc),
+            Function::LeakyRelu(slope) => each!(leaky_relu, slope),
+            Function::Relu => each!(relu),
+            Function::Relu6 => each!(relu6),
+            Function::Sigmoid => each!(sigmoid),
+            Function::Softplus => each!(softplus),
+            Function::Tanh => each!(tanh),
         }
     }
 
@@ -90,8 +88,7 @@ impl Function {
     }
 }
 
-#[inline(always)]
-fn each<T: Copy>(values: &mut [T], function: impl Fn(T) -> T) {
+fn each(values: &mut [f64], function: impl Fn(f64) -> f64) {
     for value in values {
         *value = function(*value);
     }
@@ -131,6 +128,43 @@ impl ElementWiseMiniOp for Function {
     }
 }
 
+#[inline(always)]
+fn leaky_relu(x: f32, slope: f32) -> f32 {
+    if x < 0.0 { x * slope } else { x }
+}
+
+#[inline(always)]
+fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
+#[inline(always)]
+fn relu6(x: f32) -> f32 {
+    x.clamp(0.0, 6.0)
+}
+
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    let e = exp(-x.abs());
+    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
+}
+
+#[inline(always)]
+fn softplus(x: f32) -> f32 {
+    relu(x) + ln_1p(exp(-x.abs()))
+}
+
+#[inline(always)]
+fn tanh(x: f32) -> f32 {
+    let e = exp_m1(-2.0 * x.abs());
+    (-e / (2.0 + e)).copysign(x)
+}
+
+#[inline(always)]
+fn erfc(x: f32) -> f32 {
+    1.0 - erf(x)
+}
+
 /// The error function, by formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical
 /// Functions: to 1.5e-7, which is what a 32-bit number holds of a value near one.
 #[inline(always)]
@@ -144,7 +178,10 @@ fn erf(x: f32) -> f32 {
         -0.284_496_736,
         0.254_829_592,
     ];
-    let polynomial = factors.iter().fold(0.0, |sum, factor| (sum + factor) * t);
+    let mut polynomial = 0.0;
+    for factor in factors {
+        polynomial = (polynomial + factor) * t;
+    }
     let value = 1.0 - polynomial * f64::from(exp((-size * size) as f32));
     (value as f32).copysign(x)
 }

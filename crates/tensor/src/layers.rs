@@ -121,20 +121,21 @@ impl Preparation {
 
     #[inline(always)]
     fn apply(&self, rows: &mut [f32]) {
-        match self.operation {
-            Operation::Add => self.each(rows, |x, number| x + number),
-            Operation::Subtract => self.each(rows, |x, number| x - number),
-            Operation::Multiply => self.each(rows, |x, number| x * number),
-            Operation::Divide => self.each(rows, |x, number| x / number),
+        // Not through a function that takes the operator, which would not be inlined for certain.
+        macro_rules! each {
+            ($operator:tt) => {
+                for rows in rows.chunks_mut(self.numbers.len()) {
+                    for (x, number) in rows.iter_mut().zip(&self.numbers) {
+                        *x = *x $operator *number;
+                    }
+                }
+            };
         }
-    }
-
-    #[inline(always)]
-    fn each(&self, rows: &mut [f32], function: impl Fn(f32, f32) -> f32) {
-        for rows in rows.chunks_mut(self.numbers.len()) {
-            for (x, number) in rows.iter_mut().zip(&self.numbers) {
-                *x = function(*x, *number);
-            }
+        match self.operation {
+            Operation::Add => each!(+),
+            Operation::Subtract => each!(-),
+            Operation::Multiply => each!(*),
+            Operation::Divide => each!(/),
         }
     }
 }

@@ -93,8 +93,10 @@ impl<S: Simd> Panel<'_, S> {
         for part in 0..PARTS {
             let range = self.part(part);
             let weights = &self.weights[range.start * N..range.end * N];
-            let inputs: [&[f32]; M] =
-                std::array::from_fn(|row| &rows.row(first + row, self.depth)[range.clone()]);
+            let mut inputs: [&[f32]; M] = [&[]; M];
+            for (row, inputs) in inputs.iter_mut().enumerate() {
+                *inputs = &rows.row(first + row, self.depth)[range.clone()];
+            }
             let mut sums = if part == 0 {
                 total
             } else {
@@ -131,9 +133,12 @@ impl<S: Simd> Panel<'_, S> {
         let mut sums = [[lanes.splat_f32s(0.0); N]; PARTS];
         sums[0] = self.start::<N>(lanes);
         let length = self.depth / PARTS;
-        let weights: [&[S::f32s]; PARTS] =
-            std::array::from_fn(|part| &self.weights[part * length * N..][..length * N]);
-        let inputs: [&[f32]; PARTS] = std::array::from_fn(|part| &row[part * length..][..length]);
+        let mut weights: [&[S::f32s]; PARTS] = [&[]; PARTS];
+        let mut inputs: [&[f32]; PARTS] = [&[]; PARTS];
+        for (part, (weights, inputs)) in weights.iter_mut().zip(&mut inputs).enumerate() {
+            *weights = &self.weights[part * length * N..][..length * N];
+            *inputs = &row[part * length..][..length];
+        }
         for at in 0..length {
             for (part, sums) in sums.iter_mut().enumerate() {
                 let input = lanes.splat_f32s(inputs[part][at]);
