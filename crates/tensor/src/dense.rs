@@ -226,7 +226,8 @@ fn layer(
     if transposed {
         weights = weights.reversed_axes();
     }
-    let (depth, width) = weights.dim();
+    let width = weights.ncols();
+    let weights = weights.as_standard_layout();
 
     let mut last = node.id;
     nodes.push(last);
@@ -262,13 +263,11 @@ fn layer(
             nodes.push(next.id);
         }
     }
-    Ok(Some(Layer::new(
-        machine,
-        depth,
-        &biases.unwrap_or_else(|| vec![0.0; width]),
-        |input, output| weights[(input, output)],
-        activation,
-    )))
+    let biases = biases.unwrap_or_else(|| vec![0.0; width]);
+    let Some(weights) = weights.as_slice() else {
+        return Ok(None);
+    };
+    Ok(Some(Layer::new(machine, weights, &biases, activation)))
 }
 
 /// Whether a node is a softmax of 32-bit numbers over the last axis.

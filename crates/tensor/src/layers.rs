@@ -126,16 +126,16 @@ impl Preparation {
             ($operator:tt) => {
                 for rows in rows.chunks_mut(self.numbers.len()) {
                     for (x, number) in rows.iter_mut().zip(&self.numbers) {
-                        *x = *x $operator *number;
+                        *x $operator *number;
                     }
                 }
             };
         }
         match self.operation {
-            Operation::Add => each!(+),
-            Operation::Subtract => each!(-),
-            Operation::Multiply => each!(*),
-            Operation::Divide => each!(/),
+            Operation::Add => each!(+=),
+            Operation::Subtract => each!(-=),
+            Operation::Multiply => each!(*=),
+            Operation::Divide => each!(/=),
         }
     }
 }
@@ -165,27 +165,24 @@ impl fmt::Debug for Aligned {
 }
 
 impl Layer {
-    /// Of a weight for each input and output, and of a bias for each output.
+    /// Of a row of weights for each input, with a weight for each output, and of a bias for each
+    /// output.
     pub(crate) fn new(
         machine: Machine,
-        depth: usize,
+        weights: &[f32],
         biases: &[f32],
-        weight: impl Fn(usize, usize) -> f32,
         activation: Option<Activation>,
     ) -> Layer {
         let (lanes, width) = (machine.width(), biases.len());
+        let depth = weights.len() / width;
         let padded = width.next_multiple_of(lanes);
-        let mut weights = Aligned::with_capacity(depth * padded);
+        let mut panels = Aligned::with_capacity(depth * padded);
         for first in (0..padded).step_by(lanes * VECTORS) {
-            let outputs = first..padded.min(first + lanes * VECTORS);
-            for input in 0..depth {
-                weights.memory.extend(outputs.clone().map(|output| {
-                    if output < width {
-                        weight(input, output)
-                    } else {
-                        0.0
-                    }
-                }));
+            let end = padded.min(first + lanes * VECTORS);
+            let missing = end.saturating_sub(width);
+            for row in weights.chunks_exact(width) {
+                panels.memory.extend_from_slice(&row[first..end - missing]);
+                panels.memory.extend(std::iter::repeat_n(0.0, missing));
             }
         }
         let mut biases = biases.to_vec();
@@ -194,7 +191,7 @@ impl Layer {
             depth,
             width,
             padded,
-            weights,
+            weights: panels,
             biases,
             activation,
         }
@@ -375,9 +372,8 @@ mod tests {
     fn layers(machine: Machine, sizes: &[usize]) -> Layers {
         let layer = |sizes: &[usize]| {
             let weights = quarters(sizes[0] * sizes[1]);
-            let weight = |input: usize, output: usize| weights[input * sizes[1] + output];
             let relu = Some(Activation::Each(Function::Relu));
-            Layer::new(machine, sizes[0], &quarters(sizes[1]), weight, relu)
+            Layer::new(machine, &weights, &quarters(sizes[1]), relu)
         };
         let mut layers = sizes.windows(2).map(layer);
         let first = layers.next().unwrap();
@@ -447,13 +443,8 @@ mod tests {
 
     #[test]
     fn inputs_are_prepared_in_order() {
-        let one = Layer::new(
-            Machine::here(),
-            3,
-            &[0.0; 3],
-            |i, o| f32::from(u8::from(i == o)),
-            None,
-        );
+        let weights = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        let one = Layer::new(Machine::here(), &weights, &[0.0; 3], None);
         let preparations = [
             (Operation::Add, [1.0, 2.0, 3.0]),
             (Operation::Multiply, [2.0, 4.0, 8.0]),
