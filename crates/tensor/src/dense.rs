@@ -11,8 +11,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{
     Datum, DatumType, DatumTypeExt, EvalContext, EvalOp, IntoTValue, Op, OutletId, StaticName,
-    TValue, TVec, Tensor as Value, ToDim, TractResult, TypedFact, TypedModel, TypedModelPatch,
-    TypedNode, TypedOp, bail, ensure,
+    TDim, TValue, TVec, Tensor as Value, ToDim, TractResult, TypedFact, TypedModel,
+    TypedModelPatch, TypedNode, TypedOp, bail, ensure,
 };
 use tract_onnx::tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
@@ -20,7 +20,6 @@ use tract_onnx::tract_hir::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_hir::tract_core::ops::math::{Add, Div, Mul, Sub};
 use tract_onnx::tract_hir::tract_core::ops::nn;
 use tract_onnx::tract_hir::tract_core::{as_op, op_as_typed_op, op_out_of_plan};
-use tract_onnx::tract_hir::tract_ndarray::Ix2;
 
 /// Layers: rows of inputs to rows of outputs.
 #[derive(Debug, Clone)]
@@ -51,12 +50,10 @@ impl EvalOp for Dense {
 
     fn eval(&self, _: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         ensure!(inputs.len() == 1, "a layer of {} inputs", inputs.len());
-        let [count, depth] = *inputs[0].shape() else {
+        let Some(shape) = self.0.output_shape(inputs[0].shape()) else {
             bail!("a layer of {:?}", inputs[0].shape());
         };
-        let expected = self.0.depth();
-        ensure!(depth == expected, "{depth} inputs, not {expected}");
-        let mut result = Value::zero_dt(f32::datum_type(), &[count, self.0.width()])?;
+        let mut result = Value::zero_dt(f32::datum_type(), &shape)?;
         let mut plain = result.try_as_plain_ram_mut()?;
         let outputs = plain.as_slice_mut::<f32>()?;
         let rows = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
@@ -68,8 +65,10 @@ impl EvalOp for Dense {
 impl TypedOp for Dense {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         ensure!(inputs.len() == 1, "a layer of {} inputs", inputs.len());
-        ensure!(inputs[0].rank() == 2, "a layer of {:?}", inputs[0]);
-        let shape = [inputs[0].shape[0].clone(), self.0.width().to_dim()];
+        let rank = inputs[0].rank();
+        ensure!(rank > self.0.axes(), "a layer of {:?}", inputs[0]);
+        let rows = inputs[0].shape.iter().take(rank - self.0.axes()).cloned();
+        let shape: TVec<TDim> = rows.chain([self.0.width().to_dim()]).collect();
         Ok([f32::datum_type().fact(shape)].into_iter().collect())
     }
 
@@ -132,12 +131,12 @@ struct Found {
 fn layers(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Found>> {
     let machine = Machine::here();
     let mut nodes = Vec::new();
-    let Some(first) = layer(model, node, machine, &mut nodes)? else {
+    let Some((first, Product { axes, .. })) = layer(model, node, machine, &mut nodes)? else {
         return Ok(None);
     };
     let mut input = node.inputs[0];
     let mut preparations = Vec::new();
-    while let Some((before, preparation)) = preparation(model, input, first.depth())? {
+    while let Some((before, preparation)) = preparation(model, input, first.depth(), axes)? {
         input = before;
         preparations.insert(0, preparation);
     }
@@ -145,12 +144,12 @@ fn layers(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Found>> {
     while let Some(last) = nodes.last().copied()
         && let Some(next) = follower(model, last)?
         && next.inputs.first() == Some(&OutletId::new(last, 0))
-        && let Some(layer) = layer(model, next, machine, &mut nodes)?
+        && let Some((layer, _)) = layer(model, next, machine, &mut nodes)?
     {
         others.push(layer);
     }
     Ok(Some(Found {
-        layers: Layers::new(machine, preparations, first, others),
+        layers: Layers::new(machine, axes, preparations, first, others),
         input,
         nodes,
     }))
@@ -161,6 +160,7 @@ fn preparation(
     model: &TypedModel,
     rows: OutletId,
     depth: usize,
+    axes: usize,
 ) -> TractResult<Option<(OutletId, Preparation)>> {
     let node = model.node(rows.node);
     let Some(op) = node.op_as::<TypedBinOp>().filter(|op| op.1.is_none()) else {
@@ -192,11 +192,16 @@ fn preparation(
     if model.outlet_fact(input)?.shape != model.outlet_fact(rows)?.shape {
         return Ok(None);
     }
-    let (rank, last) = (numbers.rank(), numbers.shape().last().copied());
+    let before = numbers.rank().saturating_sub(axes);
+    let same_for_all = numbers
+        .shape()
+        .iter()
+        .take(before)
+        .all(|length| *length == 1);
     let numbers = numbers.try_as_plain_ram()?.as_slice::<f32>()?;
     let numbers = match *numbers {
-        [number] if rank <= 2 => vec![number; depth],
-        _ if numbers.len() == depth && last == Some(depth) => numbers.to_vec(),
+        [number] => vec![number; depth],
+        _ if numbers.len() == depth && same_for_all => numbers.to_vec(),
         _ => return Ok(None),
     };
     Ok(Some((input, Preparation::new(operation, &numbers))))
@@ -208,8 +213,8 @@ fn layer(
     node: &TypedNode,
     machine: Machine,
     nodes: &mut Vec<usize>,
-) -> TractResult<Option<Layer>> {
-    let Some(transposed) = node.op_as::<EinSum>().and_then(transposed) else {
+) -> TractResult<Option<(Layer, Product)>> {
+    let Some(product) = node.op_as::<EinSum>().and_then(Product::of) else {
         return Ok(None);
     };
     let [rows, weights] = *node.inputs.as_slice() else {
@@ -222,11 +227,8 @@ fn layer(
         return Ok(None);
     };
     let weights = weights.to_plain_array_view::<f32>()?;
-    let mut weights = weights.into_dimensionality::<Ix2>()?;
-    if transposed {
-        weights = weights.reversed_axes();
-    }
-    let width = weights.ncols();
+    let weights = weights.permuted_axes(product.order.as_slice());
+    let width = weights.shape().last().copied().unwrap_or(1);
     let weights = weights.as_standard_layout();
 
     let mut last = node.id;
@@ -267,7 +269,8 @@ fn layer(
     let Some(weights) = weights.as_slice() else {
         return Ok(None);
     };
-    Ok(Some(Layer::new(machine, weights, &biases, activation)))
+    let layer = Layer::new(machine, weights, &biases, activation);
+    Ok(Some((layer, product)))
 }
 
 /// Whether a node is a softmax of 32-bit numbers over the last axis.
@@ -298,35 +301,62 @@ fn constant(model: &TypedModel, outlet: OutletId) -> TractResult<Option<Arc<Valu
     Ok(value.filter(|value| value.datum_type() == DatumType::F32))
 }
 
-/// Whether a product is one of matrices, whose result is not transposed, and then whether its
-/// second matrix is.
-fn transposed(product: &EinSum) -> Option<bool> {
-    if product.operating_dt != DatumType::F32 || product.q_params.is_some() {
-        return None;
-    }
-    // Of each axis of the product, where it is in the two inputs and in the output.
-    let mut axes: Vec<[Option<usize>; 3]> = Vec::new();
-    for axis in product.axes.iter_all_axes() {
-        let mut places = [None; 3];
-        let all = axis.inputs.iter().chain(&axis.outputs);
-        for (place, found) in places.iter_mut().zip(all) {
-            *place = match *found.as_slice() {
-                [] => None,
-                [position] => Some(position),
-                _ => return None,
-            };
+/// A product of rows with a matrix.
+struct Product {
+    /// The axes of the input that a row has; before them are those of the rows.
+    axes: usize,
+    /// The axes of the weights: those of a row in their order, then that of the outputs.
+    order: Vec<usize>,
+}
+
+impl Product {
+    /// Of what rows follow each other, have outputs that do, too.
+    fn of(op: &EinSum) -> Option<Product> {
+        if op.operating_dt != DatumType::F32 || op.q_params.is_some() {
+            return None;
         }
-        axes.push(places);
+        let mut rows = Vec::new();
+        let mut shared = Vec::new();
+        let mut outputs = Vec::new();
+        for axis in op.axes.iter_all_axes() {
+            // Where it is in the two inputs and in the output.
+            let mut places = [None; 3];
+            let all = axis.inputs.iter().chain(&axis.outputs);
+            for (place, found) in places.iter_mut().zip(all) {
+                *place = match *found.as_slice() {
+                    [] => None,
+                    [position] => Some(position),
+                    _ => return None,
+                };
+            }
+            match places {
+                [Some(from), None, Some(to)] if from == to => rows.push(from),
+                [Some(from), Some(weight), None] => shared.push((from, weight)),
+                [None, Some(weight), Some(to)] => outputs.push((weight, to)),
+                _ => return None,
+            }
+        }
+        let [(width, to)] = *outputs.as_slice() else {
+            return None;
+        };
+        rows.sort_unstable();
+        shared.sort_unstable();
+        let shared_from = shared.iter().map(|(from, _)| *from);
+        let in_order = rows
+            .iter()
+            .copied()
+            .chain(shared_from)
+            .eq(0..rows.len() + shared.len());
+        if rows.is_empty() || shared.is_empty() || !in_order || to != rows.len() {
+            return None;
+        }
+        Some(Product {
+            axes: shared.len(),
+            order: shared
+                .iter()
+                .map(|(_, weight)| *weight)
+                .chain([width])
+                .collect(),
+        })
     }
-    axes.sort_unstable();
-    let of = |depth: usize, width: usize| {
-        [
-            [None, Some(width), Some(1)],
-            [Some(0), None, Some(0)],
-            [Some(1), Some(depth), None],
-        ]
-    };
-    [(of(0, 1), false), (of(1, 0), true)]
-        .into_iter()
-        .find_map(|(expected, transposed)| (axes == expected).then_some(transposed))
 }

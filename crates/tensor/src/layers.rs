@@ -63,6 +63,8 @@ struct Aligned {
 #[derive(Debug)]
 pub(crate) struct Layers {
     machine: Machine,
+    /// Axes of the inputs that a row has.
+    axes: usize,
     preparations: Vec<Preparation>,
     first: Layer,
     others: Vec<Layer>,
@@ -230,16 +232,23 @@ impl Layers {
     /// Each of them takes as many inputs as the one before it has outputs.
     pub(crate) fn new(
         machine: Machine,
+        axes: usize,
         preparations: Vec<Preparation>,
         first: Layer,
         others: Vec<Layer>,
     ) -> Layers {
         Layers {
             machine,
+            axes,
             preparations,
             first,
             others,
         }
+    }
+
+    /// Outputs of a row.
+    pub(crate) fn width(&self) -> usize {
+        self.last().width
     }
 
     /// Inputs of a row.
@@ -247,9 +256,17 @@ impl Layers {
         self.first.depth
     }
 
-    /// Outputs of a row.
-    pub(crate) fn width(&self) -> usize {
-        self.last().width
+    pub(crate) fn axes(&self) -> usize {
+        self.axes
+    }
+
+    /// The shape of the outputs of inputs of some shape, if that is one of rows.
+    pub(crate) fn output_shape(&self, inputs: &[usize]) -> Option<Vec<usize>> {
+        let (rows, row) = inputs.split_at_checked(inputs.len().checked_sub(self.axes)?)?;
+        let depth = row
+            .iter()
+            .try_fold(1usize, |depth, axis| depth.checked_mul(*axis))?;
+        (depth == self.first.depth).then(|| [rows, &[self.width()]].concat())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -377,7 +394,7 @@ mod tests {
         };
         let mut layers = sizes.windows(2).map(layer);
         let first = layers.next().unwrap();
-        Layers::new(machine, Vec::new(), first, layers.collect())
+        Layers::new(machine, 1, Vec::new(), first, layers.collect())
     }
 
     fn score(layers: &Layers, rows: &[f32]) -> Vec<f32> {
@@ -453,7 +470,7 @@ mod tests {
         ];
         let preparations =
             preparations.map(|(operation, numbers)| Preparation::new(operation, &numbers));
-        let layers = Layers::new(Machine::here(), preparations.into(), one, Vec::new());
+        let layers = Layers::new(Machine::here(), 1, preparations.into(), one, Vec::new());
         let rows = quarters(3 * 101);
         for (found, row) in score(&layers, &rows).chunks(3).zip(rows.chunks(3)) {
             let expected = [
