@@ -144,6 +144,8 @@ fn layers(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Found>> {
     while let Some(last) = nodes.last().copied()
         && let Some(next) = follower(model, last)?
         && next.inputs.first() == Some(&OutletId::new(last, 0))
+        // Of more axes, several rows of outputs would be one of inputs.
+        && next.op_as::<EinSum>().and_then(Product::of).is_some_and(|product| product.axes == 1)
         && let Some((layer, _)) = layer(model, next, machine, &mut nodes)?
     {
         others.push(layer);

@@ -88,7 +88,12 @@ fn every_export_computes_what_its_engine_computes() {
 fn rows_of_more_than_one_axis_are_multiplied_as_they_are() {
     let rows = table(&exports().join("rows.csv")).concat();
     let rows: Vec<f32> = rows.iter().map(|value| *value as f32).collect();
-    for name in ["flattened.pb", "each_line.onnx", "columns_first.onnx"] {
+    for name in [
+        "flattened.pb",
+        "each_line.onnx",
+        "columns_first.onnx",
+        "flattened_later.onnx",
+    ] {
         let path = exports().join("images").join(name);
         let (graph, expected) = (load(&path).unwrap(), table(&path.with_extension("csv")));
         let score = |rows: &[f32]| {
