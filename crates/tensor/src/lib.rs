@@ -39,13 +39,17 @@ mod extremes;
 mod functions;
 mod graph;
 mod graphdef;
+mod lanes;
+mod layers;
 mod native;
 mod onnx;
 mod plan;
 mod protobuf;
 mod runtime;
 mod shield;
+mod softmax;
 mod tensor;
+mod tile;
 mod values;
 
 pub use directory::Directory;

@@ -1,10 +1,11 @@
 //! Graphs that this crate runs itself, with tract.
 
 use crate::graph::Rows;
+use crate::layers::{Layers, Memory, Number};
 use crate::plan::chain;
 use crate::shield::shield;
 use crate::values::{from_value, to_value};
-use crate::{Error, Tensor};
+use crate::{Data, Error, Tensor};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{
     DatumType, IntoTValue, TValue, TVec, Tensor as Value, TractResult, TypedSimplePlan,
@@ -15,6 +16,8 @@ use tract_onnx::tract_hir::internal::{
 pub(crate) struct Native {
     pub(crate) runnable: Arc<TypedSimplePlan>,
     pub(crate) types: Vec<DatumType>,
+    /// All that there is to run, if it is layers only: they run without the runtime.
+    pub(crate) layers: Option<Arc<Layers>>,
 }
 
 /// Memory that running reuses. It belongs to one thread at a time, and fits any graph: it adapts
@@ -22,6 +25,7 @@ pub(crate) struct Native {
 #[derive(Debug, Default)]
 pub struct Scratch {
     state: Option<TypedSimpleState>,
+    memory: Memory,
 }
 
 impl Native {
@@ -31,6 +35,20 @@ impl Native {
         inputs: &[Tensor],
         scratch: &mut Scratch,
     ) -> Result<Vec<Tensor>, Error> {
+        if let Some(layers) = &self.layers
+            && let [
+                Tensor {
+                    shape,
+                    data: Data::Float(rows),
+                },
+            ] = inputs
+            && let Some(shape) = layers.output_shape(shape)
+        {
+            let mut values = vec![0.0; rows.len() / layers.depth() * layers.width()];
+            layers.score(rows, &mut values, &mut scratch.memory);
+            let data = Data::Float(values);
+            return Ok(vec![Tensor { shape, data }]);
+        }
         scratch.guarded(&self.runnable, |state| {
             let values = inputs
                 .iter()
@@ -51,6 +69,9 @@ impl Native {
         scratch: &mut Scratch,
         outputs: &mut Vec<f64>,
     ) -> Result<usize, Error> {
+        if let Some(width) = self.score(rows, count, scratch, outputs) {
+            return Ok(width);
+        }
         let Some(datum) = self.types.first() else {
             return Ok(0);
         };
@@ -71,9 +92,7 @@ impl Native {
             Ok(values)
         })
     }
-}
 
-impl Native {
     /// As [`Native::run_rows`], of 32-bit numbers for an input of such.
     pub(crate) fn run_floats(
         &self,
@@ -83,6 +102,9 @@ impl Native {
         scratch: &mut Scratch,
         outputs: &mut Vec<f64>,
     ) -> Result<usize, Error> {
+        if let Some(width) = self.score(rows, count, scratch, outputs) {
+            return Ok(width);
+        }
         // All rows are one run, or each is one.
         let at_once = if form.batched { count } else { 1 };
         let shape = [at_once, form.width];
@@ -100,6 +122,20 @@ impl Native {
             }
             Ok(values)
         })
+    }
+
+    /// Scores rows with layers that are all there is, and says how many numbers a row has.
+    fn score(
+        &self,
+        rows: &[impl Number],
+        count: usize,
+        scratch: &mut Scratch,
+        outputs: &mut Vec<f64>,
+    ) -> Option<usize> {
+        let layers = self.layers.as_ref()?;
+        outputs.resize(count * layers.width(), 0.0);
+        layers.score(rows, outputs, &mut scratch.memory);
+        Some(layers.width())
     }
 }
 
