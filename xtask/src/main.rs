@@ -9,6 +9,7 @@ mod console;
 mod demo;
 mod ensemble;
 mod kafka;
+mod runtimes;
 mod signal;
 mod strategies;
 mod test;
@@ -36,10 +37,13 @@ enum Task {
     CompareLatencies(compare::Options),
     /// Train the models in data/ anew and compute their golden scores (Python and Java).
     Train(train::Options),
-    /// Run the tests; with --kafka, on Apache Kafka those that any broker must pass.
+    /// Run the tests; with --kafka, on Apache Kafka those that any broker must pass; with
+    /// --runtimes, those of models with the optional libraries.
     Test(test::Options),
     /// Start and stop Apache Kafka on this machine, without Docker (Java and Maven).
     Kafka(kafka::Options),
+    /// Fetch the optional libraries that run models (Python 3 with pip).
+    Runtimes(runtimes::Options),
     /// Check the project's own rules; `cargo test` does so too.
     Tidy,
 }
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Task::Train(options) => train::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Kafka(options) => kafka::run(&options),
+        Task::Runtimes(options) => runtimes::run(&options),
         Task::Tidy => tidy::run(),
     };
     outcome.unwrap_or_else(|error| {

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: the tests; with `--kafka`, those that any broker must pass, on Apache Kafka.
+//! `cargo xtask test`: the tests; with `--kafka`, those that any broker must pass, on Apache Kafka;
+//! with `--runtimes`, those of models, with the optional libraries.
 
 use std::env;
 use std::fs::{self, File};
@@ -14,11 +15,15 @@ use crate::console::{Console, step};
 use crate::ensemble::{Ensemble, Halt, Patience, Voice};
 use crate::kafka::{self, Address, Installation, Node, VERSION};
 use crate::strategies::SCENARIOS;
-use crate::workspace;
+use crate::{runtimes, workspace};
 
 /// The test targets that take a broker from outside: the embedded broker's clients, the crate
 /// `kafka`, every strategy in the scenarios, and what only micro-batches have.
 const SUITES: [&str; 4] = ["client_suite", "kafka", SCENARIOS, "batches"];
+
+/// The tests of models, and the features that bring the libraries.
+const MODELS: [&str; 3] = ["exports", "golden", "runtimes"];
+const RUNTIMES: &str = "model/libtensorflow,model/onnxruntime";
 
 /// What tells them where the broker is.
 const BROKERS: &str = "SUITE_BROKERS";
@@ -34,6 +39,9 @@ pub(crate) struct Options {
     /// Run what any broker must pass on an Apache Kafka of its own (Java and Maven).
     #[arg(long)]
     kafka: bool,
+    /// Run the tests of models with the optional libraries that run them (Python 3 with pip).
+    #[arg(long, conflicts_with = "kafka")]
+    runtimes: bool,
     /// Passed on to cargo test.
     #[arg(last = true, value_name = "ARGUMENTS")]
     arguments: Vec<String>,
@@ -44,6 +52,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if options.kafka {
         return on_kafka(&options.arguments);
     }
+    if options.runtimes {
+        return with_runtimes(&options.arguments);
+    }
     let status = cargo_test()
         .args(&options.arguments)
         .status()
@@ -52,6 +63,27 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
+}
+
+fn with_runtimes(arguments: &[String]) -> Result<ExitCode> {
+    let libraries = runtimes::ensure_fetched()?;
+    let mut command = cargo_test();
+    command.args(["--features", RUNTIMES]);
+    for test in MODELS {
+        command.args(["--test", test]);
+    }
+    let status = command
+        .args(arguments)
+        .envs(runtimes::variables(&libraries))
+        // TensorFlow says much of the machine otherwise.
+        .env("TF_CPP_MIN_LOG_LEVEL", "2")
+        // The tests would go without a library, and say so where nobody reads it.
+        .env("RUNTIMES_REQUIRED", "1")
+        .status()
+        .context("start cargo")?;
+    ensure!(status.success(), "tests failed with the optional libraries");
+    step("Passed", &format!("with {}", libraries.display()));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn on_kafka(arguments: &[String]) -> Result<ExitCode> {

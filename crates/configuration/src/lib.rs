@@ -25,7 +25,8 @@ pub use inference::InferenceServer;
 pub use interval::Interval;
 pub use load::{Environment, FILE_NAME, Program, Settings, load, load_from, parse};
 pub use server::{
-    KeyedServer, MicrobatchServer, OnNoModel, Outputs, PartitionedServer, Server, Trigger, Workers,
+    GraphRuntime, KeyedServer, MicrobatchServer, OnNoModel, Outputs, PartitionedServer,
+    RuntimeChoice, Server, Trigger, Workers,
 };
 
 use std::collections::BTreeSet;

@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn flags_win_over_the_environment_over_the_file_over_defaults() {
         let file = "brokers = 'file:1'\ndata-topic = 'from-file'\nhttp = '127.0.0.1:1'\n\
-                    quiet = true\non-no-model = 'wait'\n[properties]\n'linger.ms' = '7'\n'a' = 'b'\n";
+                    quiet = true\non-no-model = 'wait'\nruntime = ['native', 'a=onnxruntime']\n[properties]\n'linger.ms' = '7'\n'a' = 'b'\n";
         let settings = server(&["--http", "127.0.0.1:2", "-X", "linger.ms=5"], Some(file)).unwrap();
         assert_eq!(settings.basics.brokers(), "env:1");
         assert_eq!(settings.basics.data_topic, "from-file");
@@ -339,6 +339,21 @@ mod tests {
         assert_eq!(settings.basics.properties["linger.ms"], "5");
         assert_eq!(settings.basics.properties["a"], "b");
         assert_eq!(settings.basics.properties["batch.size"], "2");
+        let names = |settings: &Server| -> Vec<String> {
+            let choices = settings.runtime.iter().cloned();
+            choices.map(String::from).collect()
+        };
+        assert_eq!(names(&settings), ["native", "a=onnxruntime"]);
+        let several = [
+            "--runtime",
+            "libtensorflow,b=native",
+            "--runtime=onnxruntime",
+        ];
+        let several = server(&several, Some(file)).unwrap();
+        let expected = ["libtensorflow", "b=native", "onnxruntime"];
+        assert_eq!(names(&several), expected);
+        let dumped = toml::to_string(&several).unwrap();
+        assert_eq!(names(&server(&[], Some(&dumped)).unwrap()), expected);
         let flagged = server(&["--brokers", "flag:1", "--quiet=false"], Some(file)).unwrap();
         assert_eq!(flagged.basics.brokers(), "flag:1");
         assert!(!flagged.basics.quiet);

@@ -44,6 +44,17 @@ pub struct Server {
     /// What a result holds: the predicted value, or also probabilities and the model's outputs
     #[arg(long, env = "MODEL_SERVING_OUTPUTS", default_value = "value")]
     pub outputs: Outputs,
+
+    /// What runs graphs: a runtime to prefer, or MODEL=RUNTIME for one model; native, libtensorflow,
+    /// onnxruntime; may be repeated [default: what the model asks for, else native where it can]
+    #[arg(
+        long,
+        env = "MODEL_SERVING_RUNTIME",
+        value_name = "[MODEL=]RUNTIME",
+        value_delimiter = ','
+    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runtime: Vec<RuntimeChoice>,
 }
 
 /// What becomes of a record whose data type has no model.
@@ -243,5 +254,106 @@ impl fmt::Display for Trigger {
             Self::Continuous => f.write_str("continuous"),
             Self::Every(interval) => interval.fmt(f),
         }
+    }
+}
+
+/// A runtime of graphs, for all models or for those of one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RuntimeChoice {
+    /// The name of the models; `None` for all.
+    pub model: Option<String>,
+    /// What is to run them.
+    pub runtime: GraphRuntime,
+}
+
+/// What runs a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphRuntime {
+    /// The server itself
+    Native,
+    /// TensorFlow's library
+    #[value(name = "libtensorflow")]
+    LibTensorflow,
+    /// ONNX Runtime's library
+    #[value(name = "onnxruntime")]
+    OnnxRuntime,
+}
+
+impl fmt::Display for GraphRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::LibTensorflow => "libtensorflow",
+            Self::OnnxRuntime => "onnxruntime",
+        })
+    }
+}
+
+impl FromStr for RuntimeChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (model, runtime) = match text.rsplit_once('=') {
+            Some((model, runtime)) => (Some(model.trim().to_owned()), runtime),
+            None => (None, text),
+        };
+        if model.as_deref() == Some("") {
+            return Err("expected MODEL=RUNTIME or RUNTIME, and no model is named".to_owned());
+        }
+        let runtime =
+            <GraphRuntime as ValueEnum>::from_str(runtime.trim(), false).map_err(|_| {
+                let names = GraphRuntime::value_variants()
+                    .iter()
+                    .map(ToString::to_string);
+                let names = names.collect::<Vec<_>>().join(", ");
+                format!("no runtime `{}`, there are: {names}", runtime.trim())
+            })?;
+        Ok(Self { model, runtime })
+    }
+}
+
+impl TryFrom<String> for RuntimeChoice {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<RuntimeChoice> for String {
+    fn from(choice: RuntimeChoice) -> Self {
+        match choice.model {
+            Some(model) => format!("{model}={}", choice.runtime),
+            None => choice.runtime.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GraphRuntime, RuntimeChoice};
+
+    #[test]
+    fn a_runtime_is_for_all_models_or_for_one() {
+        for (text, model, runtime) in [
+            ("native", None, GraphRuntime::Native),
+            ("wine=onnxruntime", Some("wine"), GraphRuntime::OnnxRuntime),
+            (
+                "a=b=libtensorflow",
+                Some("a=b"),
+                GraphRuntime::LibTensorflow,
+            ),
+        ] {
+            let choice: RuntimeChoice = text.parse().unwrap();
+            assert_eq!((choice.model.as_deref(), choice.runtime), (model, runtime));
+            assert_eq!(String::from(choice), text);
+        }
+        let error = "wine=tract".parse::<RuntimeChoice>().unwrap_err();
+        assert!(
+            error.contains("`tract`") && error.contains("onnxruntime"),
+            "{error}"
+        );
+        assert!("=native".parse::<RuntimeChoice>().is_err());
     }
 }

@@ -6,19 +6,21 @@
 //! that is open, and records bring tensors under names of their own, when it scores. A thread
 //! that scores asks the model for an [`Evaluator`], which owns the space that scoring needs.
 //!
-//! To add a model format, write a module under `format` and a line in [`ModelRegistry::default`].
+//! To add a model format, write a module under `format` and a line in [`ModelRegistry::new`].
 //! To add a record type, write a module under `record` and a line in [`decoder`].
 
 mod descriptor;
 mod format;
 pub mod record;
 mod registry;
+mod runtimes;
 mod score;
 mod statistics;
 
 pub use descriptor::{Descriptor, Digest, Refusal};
 pub use record::{Decoder, Field, NamedTensor, Record, Schema, Undecodable, Value, decoder};
 pub use registry::{Detail, Model, ModelFactory, ModelRegistry};
+pub use runtimes::Runtimes;
 pub use score::{Evaluator, Score, ScoreError};
 pub use statistics::{Spread, Statistics};
-pub use tensor::{Data, Tensor};
+pub use tensor::{Data, Runtime, Tensor};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use protobufs::model_descriptor::ModelType;
 
 use crate::format::{graph, pmml};
-use crate::{Descriptor, Evaluator, Refusal, Schema};
+use crate::{Descriptor, Evaluator, Refusal, Runtime, Runtimes, Schema};
 
 /// How much of what a model says is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,16 @@ pub enum Detail {
 pub trait Model: Send + Sync {
     /// The model in the hands of one thread.
     fn evaluator(&self) -> Box<dyn Evaluator>;
+
+    /// What runs it.
+    fn runtime(&self) -> Runtime {
+        Runtime::Native
+    }
+
+    /// What is not as it was asked for, and why, in words for a log.
+    fn notice(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// Makes models of one format.
@@ -42,17 +52,24 @@ pub struct ModelRegistry {
 
 impl Default for ModelRegistry {
     fn default() -> Self {
-        let mut registry = Self {
-            factories: BTreeMap::new(),
-        };
-        registry.register(ModelType::Tensorflow, graph::Factory::tensorflow());
-        registry.register(ModelType::Pmml, pmml::Factory);
-        registry.register(ModelType::Onnx, graph::Factory::onnx());
-        registry
+        Self::new(Runtimes::default())
     }
 }
 
 impl ModelRegistry {
+    /// The formats of this crate, with the runtimes that are wanted for models.
+    #[must_use]
+    pub fn new(runtimes: Runtimes) -> Self {
+        let runtimes = Arc::new(runtimes);
+        let mut registry = Self {
+            factories: BTreeMap::new(),
+        };
+        registry.register(ModelType::Tensorflow, graph::Factory::tensorflow(&runtimes));
+        registry.register(ModelType::Pmml, pmml::Factory);
+        registry.register(ModelType::Onnx, graph::Factory::onnx(&runtimes));
+        registry
+    }
+
     /// Adds a format, or replaces its factory.
     pub fn register(&mut self, model_type: ModelType, factory: impl ModelFactory + 'static) {
         self.factories

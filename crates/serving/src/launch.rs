@@ -217,9 +217,8 @@ pub fn serve<S: Settings>(
 
     let mut models = Models::new(
         TopicReader::open(&connection, &settings.basics.models_topic)?,
-        settings.basics.models_topic.clone(),
         Arc::clone(decoder.schema()),
-        settings.outputs,
+        &settings,
         delivery.clone(),
         Arc::clone(&counters),
         shutdown.clone(),

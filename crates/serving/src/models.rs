@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use configuration::Outputs;
+use configuration::{GraphRuntime, Outputs, RuntimeChoice, Server};
 use kafka::{OwnedMessage, TopicReader};
-use model::{Descriptor, Detail, ModelRegistry, Refusal, Schema};
+use model::{Descriptor, Detail, ModelRegistry, Refusal, Runtime, Runtimes, Schema};
 use prost::Message as _;
 use protobufs::ModelDescriptor;
 use tokio::sync::mpsc;
@@ -58,20 +58,19 @@ struct Candidates {
 impl Models {
     pub(crate) fn new(
         reader: TopicReader,
-        topic: String,
         schema: Arc<Schema>,
-        outputs: Outputs,
+        settings: &Server,
         delivery: Delivery,
         counters: Arc<Counters>,
         shutdown: Shutdown,
     ) -> Self {
-        let detail = match outputs {
+        let detail = match settings.outputs {
             Outputs::Value => Detail::Value,
             Outputs::All => Detail::All,
         };
-        let registry = ModelRegistry::default();
+        let registry = ModelRegistry::new(runtimes(&settings.runtime));
         let loader = Loader {
-            topic,
+            topic: settings.basics.models_topic.clone(),
             registry,
             schema,
             detail,
@@ -169,6 +168,23 @@ impl Candidates {
     }
 }
 
+/// What the settings say of runtimes.
+fn runtimes(choices: &[RuntimeChoice]) -> Runtimes {
+    let mut runtimes = Runtimes::default();
+    for choice in choices {
+        let runtime = match choice.runtime {
+            GraphRuntime::Native => Runtime::Native,
+            GraphRuntime::LibTensorflow => Runtime::LibTensorflow,
+            GraphRuntime::OnnxRuntime => Runtime::OnnxRuntime,
+        };
+        match &choice.model {
+            Some(model) => runtimes.name(model, runtime),
+            None => runtimes.prefer(runtime),
+        }
+    }
+    runtimes
+}
+
 impl Loader {
     /// The message, or a dead letter if it is none.
     fn decode(&self, message: &OwnedMessage) -> Option<ModelDescriptor> {
@@ -203,9 +219,13 @@ impl Loader {
             data_type = &*descriptor.data_type,
             model_type = descriptor.model_type.as_str_name(),
             bytes = descriptor.bytes.len(),
+            runtime = model.runtime().name(),
             took = ?started.elapsed(),
             "model loaded"
         );
+        if let Some(notice) = model.notice() {
+            tracing::warn!(model = &*descriptor.name, "{notice}");
+        }
         let sequence = self.loaded.get();
         self.loaded.set(sequence + 1);
         Ok(Arc::new(ServedModel::new(descriptor, model, sequence)))

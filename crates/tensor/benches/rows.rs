@@ -1,21 +1,28 @@
-//! The wine network on one record and on a batch, beside the same network written by hand.
+//! Networks on one record and on batches, beside the same networks written by hand; and loading.
 //!
 //! `cargo bench -p tensor`
 
+mod network;
+
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
+use network::Network;
 use std::fs;
 use std::path::Path;
-use tensor::{Graph, Options};
+use tensor::{Data, Graph, Options, Tensor};
 
-const LAYERS: [usize; 4] = [11, 22, 16, 9];
+/// The network of `data/models`, but for its last function.
+const WINE: [usize; 4] = [11, 22, 16, 9];
+/// 26,506 weights: a file of 106 KB.
+const FEED_FORWARD: [usize; 4] = [784, 32, 32, 10];
+const WIDE: [usize; 4] = [512, 512, 512, 512];
 const BATCHES: [usize; 3] = [1, 16, 256];
 
 fn main() {
     divan::main();
 }
 
-fn graph(name: &str, load: fn(&[u8], &Options) -> Result<Graph, tensor::Error>) -> Graph {
+fn wine(name: &str, load: fn(&[u8], &Options) -> Result<Graph, tensor::Error>) -> Graph {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../data/models")
         .join(name);
@@ -23,18 +30,29 @@ fn graph(name: &str, load: fn(&[u8], &Options) -> Result<Graph, tensor::Error>) 
     load(&bytes, &Options::default()).expect("the model loads")
 }
 
+fn from_onnx(sizes: &[usize]) -> Graph {
+    let file = Network::new(sizes).onnx();
+    Graph::from_onnx(&file, &Options::default()).expect("the model loads")
+}
+
+fn from_graphdef(sizes: &[usize]) -> Graph {
+    let file = Network::new(sizes).graphdef();
+    Graph::from_graphdef(&file, &Options::default()).expect("the model loads")
+}
+
 /// Rows of numbers up to 16, no two alike.
-fn rows(count: usize) -> Vec<f64> {
+fn rows(count: usize, width: usize) -> Vec<f64> {
     let mut state = 7u32;
     let step = |_| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         f64::from(state >> 8) / f64::from(1 << 20)
     };
-    (0..count * LAYERS[0]).map(step).collect()
+    (0..count * width).map(step).collect()
 }
 
 fn run(bencher: Bencher<'_, '_>, graph: &Graph, count: usize) {
-    let (rows, mut scratch, mut scores) = (rows(count), graph.scratch(), Vec::new());
+    let width = graph.width().expect("it takes rows");
+    let (rows, mut scratch, mut scores) = (rows(count, width), graph.scratch(), Vec::new());
     bencher.counter(ItemsCount::new(count)).bench_local(|| {
         graph
             .run_rows(black_box(&rows), count, &mut scratch, &mut scores)
@@ -42,83 +60,97 @@ fn run(bencher: Bencher<'_, '_>, graph: &Graph, count: usize) {
     });
 }
 
-#[divan::bench(args = BATCHES)]
-fn tensorflow(bencher: Bencher<'_, '_>, count: usize) {
-    run(
-        bencher,
-        &graph("winequality.pb", Graph::from_graphdef),
-        count,
+/// Loops over the weights, one row after the other, in memory that is there already.
+fn by_hand(bencher: Bencher<'_, '_>, sizes: &[usize], count: usize) {
+    let network = Network::new(sizes);
+    let (rows, mut scores, mut memory) = (
+        rows(count, sizes[0]),
+        Vec::new(),
+        <[Vec<f32>; 2]>::default(),
     );
-}
-
-#[divan::bench(args = BATCHES)]
-fn onnx(bencher: Bencher<'_, '_>, count: usize) {
-    run(bencher, &graph("winequality.onnx", Graph::from_onnx), count);
-}
-
-#[divan::bench]
-fn load(bencher: Bencher<'_, '_>) {
-    bencher.bench(|| graph("winequality.pb", Graph::from_graphdef));
-}
-
-/// Loops over the weights, one row after the other, in memory that is there already, and the
-/// library's `exp`.
-#[divan::bench(args = BATCHES)]
-fn by_hand(bencher: Bencher<'_, '_>, count: usize) {
-    let network = Network::new();
-    let (rows, mut scores) = (rows(count), Vec::new());
-    let mut memory = [vec![0.0; 22], vec![0.0; 22]];
     bencher.counter(ItemsCount::new(count)).bench_local(|| {
         scores.clear();
-        for row in black_box(&rows).chunks_exact(LAYERS[0]) {
+        for row in black_box(&rows).chunks_exact(sizes[0]) {
             network.score(row, &mut memory, &mut scores);
         }
     });
 }
 
-struct Network {
-    layers: Vec<Layer>,
+#[divan::bench(args = BATCHES)]
+fn wine_tensorflow(bencher: Bencher<'_, '_>, count: usize) {
+    run(
+        bencher,
+        &wine("winequality.pb", Graph::from_graphdef),
+        count,
+    );
 }
 
-struct Layer {
-    /// One row of weights for each input.
-    weights: Vec<f32>,
-    biases: Vec<f32>,
+#[divan::bench(args = BATCHES)]
+fn wine_onnx(bencher: Bencher<'_, '_>, count: usize) {
+    run(bencher, &wine("winequality.onnx", Graph::from_onnx), count);
 }
 
-impl Network {
-    fn new() -> Network {
-        let layer = |sizes: &[usize]| {
-            let weight = |number: usize| (number % 17) as f32 * 0.01 - 0.08;
-            Layer {
-                weights: (0..sizes[0] * sizes[1]).map(weight).collect(),
-                biases: (0..sizes[1]).map(weight).collect(),
-            }
-        };
-        Network {
-            layers: LAYERS.windows(2).map(layer).collect(),
-        }
-    }
+#[divan::bench(args = BATCHES)]
+fn wine_by_hand(bencher: Bencher<'_, '_>, count: usize) {
+    by_hand(bencher, &WINE, count);
+}
 
-    fn score(&self, row: &[f64], [values, next]: &mut [Vec<f32>; 2], scores: &mut Vec<f64>) {
-        values.clear();
-        values.extend(row.iter().map(|value| *value as f32));
-        for (depth, layer) in self.layers.iter().enumerate() {
-            next.clone_from(&layer.biases);
-            for (value, weights) in values.iter().zip(layer.weights.chunks_exact(next.len())) {
-                for (sum, weight) in next.iter_mut().zip(weights) {
-                    *sum += value * weight;
-                }
-            }
-            if depth + 1 < self.layers.len() {
-                next.iter_mut().for_each(|sum| *sum = sum.max(0.0));
-            }
-            std::mem::swap(values, next);
-        }
-        scores.extend(
-            values
-                .iter()
-                .map(|logit| f64::from(1.0 / (1.0 + (-logit).exp()))),
-        );
-    }
+#[divan::bench(args = BATCHES)]
+fn feed_forward_tensorflow(bencher: Bencher<'_, '_>, count: usize) {
+    run(bencher, &from_graphdef(&FEED_FORWARD), count);
+}
+
+#[divan::bench(args = BATCHES)]
+fn feed_forward_onnx(bencher: Bencher<'_, '_>, count: usize) {
+    run(bencher, &from_onnx(&FEED_FORWARD), count);
+}
+
+/// A tensor of single precision, as the network takes it.
+#[divan::bench(args = BATCHES)]
+fn feed_forward_tensors(bencher: Bencher<'_, '_>, count: usize) {
+    let (graph, rows) = (from_onnx(&FEED_FORWARD), rows(count, FEED_FORWARD[0]));
+    let input = Tensor {
+        shape: vec![count, FEED_FORWARD[0]],
+        data: Data::Float(rows.iter().map(|value| *value as f32).collect()),
+    };
+    let (inputs, mut scratch) = ([input], graph.scratch());
+    bencher.counter(ItemsCount::new(count)).bench_local(|| {
+        graph
+            .run(black_box(&inputs), &mut scratch)
+            .expect("it runs")
+    });
+}
+
+#[divan::bench(args = BATCHES)]
+fn feed_forward_by_hand(bencher: Bencher<'_, '_>, count: usize) {
+    by_hand(bencher, &FEED_FORWARD, count);
+}
+
+#[divan::bench(args = BATCHES)]
+fn wide_onnx(bencher: Bencher<'_, '_>, count: usize) {
+    run(bencher, &from_onnx(&WIDE), count);
+}
+
+#[divan::bench]
+fn load_wine(bencher: Bencher<'_, '_>) {
+    bencher.bench(|| wine("winequality.pb", Graph::from_graphdef));
+}
+
+#[divan::bench]
+fn load_feed_forward_tensorflow(bencher: Bencher<'_, '_>) {
+    let file = Network::new(&FEED_FORWARD).graphdef();
+    bencher.bench(|| Graph::from_graphdef(black_box(&file), &Options::default()));
+}
+
+#[divan::bench]
+fn load_feed_forward_onnx(bencher: Bencher<'_, '_>) {
+    let file = Network::new(&FEED_FORWARD).onnx();
+    bencher.bench(|| Graph::from_onnx(black_box(&file), &Options::default()));
+}
+
+/// 100 small layers: 700 nodes of a `GraphDef`.
+#[divan::bench]
+fn load_deep(bencher: Bencher<'_, '_>) {
+    let file = Network::new(&[16; 101]).graphdef();
+    bencher.bench(|| Graph::from_graphdef(black_box(&file), &Options::default()));
 }

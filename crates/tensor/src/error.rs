@@ -1,4 +1,4 @@
-use crate::Element;
+use crate::{Element, Runtime};
 use std::fmt;
 
 /// The side of a graph that a name belongs to.
@@ -102,6 +102,32 @@ pub enum Error {
     #[error("cannot load the graph: {reason}")]
     Load {
         /// The runtime's words.
+        reason: String,
+    },
+    /// A runtime that was asked for is not compiled in, or its library cannot be used.
+    #[error("the runtime {runtime} is not available: {reason}")]
+    NoRuntime {
+        /// The runtime.
+        runtime: Runtime,
+        /// What is missing, and where it was looked for.
+        reason: String,
+    },
+    /// A runtime that was asked for does not run files of this format.
+    #[error("the runtime {runtime} does not run a {format}")]
+    WrongRuntime {
+        /// The runtime.
+        runtime: Runtime,
+        /// The format.
+        format: &'static str,
+    },
+    /// The graph is not supported natively, and the library that might run it does not either.
+    #[error("{native}; {runtime} cannot serve it instead: {reason}")]
+    Unserved {
+        /// Why it is not run natively.
+        native: Box<Error>,
+        /// The runtime of the library.
+        runtime: Runtime,
+        /// Why the library does not run it.
         reason: String,
     },
     /// The number of tensors is not the number of inputs.

@@ -37,7 +37,10 @@ fn parts(x: f32) -> (f32, f32) {
     let shifted = x * std::f32::consts::LOG2_E + ROUNDING;
     let exponent = shifted - ROUNDING;
     let r = x - exponent * LN_2.0 - exponent * LN_2.1;
-    let series = FACTORS.iter().fold(0.0, |sum, factor| sum * r + factor);
+    let mut series = 0.0;
+    for factor in FACTORS {
+        series = series * r + factor;
+    }
     // `n` is in the lowest bits of `shifted`, and moves from there to where an exponent is. Of
     // NaN, whatever it is gets multiplied with NaN.
     let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
@@ -75,9 +78,10 @@ pub(crate) fn ln_1p(x: f32) -> f32 {
     ];
     let s = x / (2.0 + x);
     let square = s * s;
-    let series = FACTORS
-        .iter()
-        .fold(0.0, |sum, factor| (sum + factor) * square);
+    let mut series = 0.0;
+    for factor in FACTORS {
+        series = (series + factor) * square;
+    }
     2.0 * s + 2.0 * s * series
 }
 

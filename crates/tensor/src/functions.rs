@@ -2,6 +2,8 @@
 //! their argument, so that NaN becomes a number, and `Sigmoid` never goes below 4.5e-7.
 
 use crate::exponential::{exp, exp_m1, ln_1p};
+use crate::lanes::{Machine, Work};
+use pulp::Simd;
 use tract_onnx::tract_hir::internal::{
     Datum, DatumType, ElementWiseIntoHir, ElementWiseMiniOp, InferenceOp, Tensor as Value,
     TractResult, bail,
@@ -38,30 +40,28 @@ impl Function {
         ElementWiseOp(Box::new(self), None).into_hir()
     }
 
-    /// Applies it to each of some 32-bit numbers.
-    pub(crate) fn single(self, values: &mut [f32]) -> TractResult<()> {
-        match self {
-            Function::Erf => each(values, erf),
-            Function::Erfc => each(values, |x| 1.0 - erf(x)),
-            Function::LeakyRelu(slope) => {
-                each(values, |x| if x < 0.0 { x * slope } else { x });
-            }
-            Function::Relu => each(values, |x| if x < 0.0 { 0.0 } else { x }),
-            Function::Relu6 => each(values, |x| x.clamp(0.0, 6.0)),
-            Function::Sigmoid => each(values, |x| {
-                let e = exp(-x.abs());
-                (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
-            }),
-            Function::Softplus => each(values, |x| {
-                let above = if x < 0.0 { 0.0 } else { x };
-                above + ln_1p(exp(-x.abs()))
-            }),
-            Function::Tanh => each(values, |x| {
-                let e = exp_m1(-2.0 * x.abs());
-                (-e / (2.0 + e)).copysign(x)
-            }),
+    /// Applies it to each of some 32-bit numbers, in the lanes of whoever calls.
+    #[inline(always)]
+    pub(crate) fn apply(self, values: &mut [f32]) {
+        // Not through a function that takes the function: what it is called through would not be
+        // inlined.
+        macro_rules! each {
+            ($function:expr $(, $factor:ident)?) => {
+                for value in values {
+                    *value = $function(*value $(, $factor)?);
+                }
+            };
         }
-        Ok(())
+        match self {
+            Function::Erf => each!(erf),
+            Function::Erfc => each!(erfc),
+            Function::LeakyRelu(slope) => each!(leaky_relu, slope),
+            Function::Relu => each!(relu),
+            Function::Relu6 => each!(relu6),
+            Function::Sigmoid => each!(sigmoid),
+            Function::Softplus => each!(softplus),
+            Function::Tanh => each!(tanh),
+        }
     }
 
     fn double(self, values: &mut [f64]) -> TractResult<()> {
@@ -88,9 +88,23 @@ impl Function {
     }
 }
 
-fn each<T: Copy>(values: &mut [T], function: impl Fn(T) -> T) {
+fn each(values: &mut [f64], function: impl Fn(f64) -> f64) {
     for value in values {
         *value = function(*value);
+    }
+}
+
+struct Each<'a> {
+    function: Function,
+    values: &'a mut [f32],
+}
+
+impl Work for Each<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with<S: Simd, const FUSED: bool>(self, _: S) {
+        self.function.apply(self.values);
     }
 }
 
@@ -103,13 +117,57 @@ impl ElementWiseMiniOp for Function {
         if value.datum_type() == f64::datum_type() {
             self.double(value.try_as_plain_ram_mut()?.as_slice_mut::<f64>()?)
         } else {
-            self.single(value.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?)
+            let mut plain = value.try_as_plain_ram_mut()?;
+            let values = plain.as_slice_mut::<f32>()?;
+            Machine::here().run(Each {
+                function: *self,
+                values,
+            });
+            Ok(())
         }
     }
 }
 
+#[inline(always)]
+fn leaky_relu(x: f32, slope: f32) -> f32 {
+    if x < 0.0 { x * slope } else { x }
+}
+
+#[inline(always)]
+fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
+#[inline(always)]
+fn relu6(x: f32) -> f32 {
+    x.clamp(0.0, 6.0)
+}
+
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    let e = exp(-x.abs());
+    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
+}
+
+#[inline(always)]
+fn softplus(x: f32) -> f32 {
+    relu(x) + ln_1p(exp(-x.abs()))
+}
+
+#[inline(always)]
+fn tanh(x: f32) -> f32 {
+    let e = exp_m1(-2.0 * x.abs());
+    (-e / (2.0 + e)).copysign(x)
+}
+
+#[inline(always)]
+fn erfc(x: f32) -> f32 {
+    1.0 - erf(x)
+}
+
 /// The error function, by formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical
 /// Functions: to 1.5e-7, which is what a 32-bit number holds of a value near one.
+#[inline(always)]
 fn erf(x: f32) -> f32 {
     let size = f64::from(x.abs());
     let t = 1.0 / (1.0 + 0.327_591_1 * size);
@@ -120,7 +178,10 @@ fn erf(x: f32) -> f32 {
         -0.284_496_736,
         0.254_829_592,
     ];
-    let polynomial = factors.iter().fold(0.0, |sum, factor| (sum + factor) * t);
+    let mut polynomial = 0.0;
+    for factor in factors {
+        polynomial = (polynomial + factor) * t;
+    }
     let value = 1.0 - polynomial * f64::from(exp((-size * size) as f32));
     (value as f32).copysign(x)
 }
@@ -131,7 +192,7 @@ mod tests {
 
     fn at(function: Function, x: f32) -> f32 {
         let mut values = [x];
-        function.single(&mut values).unwrap();
+        function.apply(&mut values);
         values[0]
     }
 

@@ -1,48 +1,57 @@
 mod floats;
 
 use crate::directory::read_file;
-use crate::plan::{Plan, chain};
-use crate::shield::shield;
+use crate::native::{Native, Scratch};
+use crate::plan::Plan;
+#[cfg(feature = "libtensorflow")]
+use crate::runtime::libtensorflow;
+#[cfg(feature = "onnxruntime")]
+use crate::runtime::onnxruntime;
 use crate::tensor::{Element, Port, Tensor};
-use crate::values::{from_value, to_value};
-use crate::{Directory, Error, Options, graphdef, onnx};
+use crate::{Directory, Error, Options, Runtime, graphdef, onnx};
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
-use tract_onnx::tract_hir::internal::{
-    DatumType, IntoTValue, TValue, TVec, Tensor as Value, TractResult, TypedSimplePlan,
-    TypedSimpleState,
-};
 
 /// A graph that turns tensors into tensors. It is immutable and shared between threads; what
 /// changes while it runs is in the [`Scratch`] of each.
 pub struct Graph {
-    runnable: Arc<TypedSimplePlan>,
+    engine: Engine,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
-    /// The runtime's types of the inputs.
-    types: Vec<DatumType>,
     rows: Result<Rows, String>,
+}
+
+/// A graph in the hands of the runtime that runs it.
+pub(crate) enum Engine {
+    Native(Native),
+    #[cfg(feature = "libtensorflow")]
+    LibTensorflow(libtensorflow::Loaded),
+    #[cfg(feature = "onnxruntime")]
+    OnnxRuntime(onnxruntime::Loaded),
+}
+
+/// What a loader finds in a file.
+pub(crate) struct Parts {
+    pub(crate) engine: Engine,
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) outputs: Vec<Port>,
+    /// Whether the first axis of the first output is the batch.
+    pub(crate) batched: bool,
+    /// Whether the shape of the first output is known.
+    pub(crate) shaped: bool,
 }
 
 /// How a graph of one vector input is fed rows.
 #[derive(Debug, Clone, Copy)]
-struct Rows {
+pub(crate) struct Rows {
     /// Values of a row.
-    width: usize,
+    pub(crate) width: usize,
     /// Values of a row's result, where it is known before running.
     output: Option<usize>,
     /// Whether many rows are one run, or one run each.
-    batched: bool,
+    pub(crate) batched: bool,
     /// Whether the input has an axis for the rows.
-    axis: bool,
-}
-
-/// Memory that running reuses. It belongs to one thread at a time, and fits any graph: it adapts
-/// itself to the one it is used with.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    state: Option<TypedSimpleState>,
+    pub(crate) axis: bool,
 }
 
 impl Graph {
@@ -59,7 +68,19 @@ impl Graph {
     /// - [`Error::TooLarge`], [`Error::UnknownRank`], [`Error::UnsupportedElement`],
     ///   [`Error::Load`]: it cannot be run.
     pub fn from_graphdef(bytes: &[u8], options: &Options) -> Result<Graph, Error> {
-        graphdef::read(bytes, options)?.plan().map(Graph::new)
+        let native = || graphdef::read(bytes, options)?.plan();
+        let library = |runtime| match runtime {
+            #[cfg(feature = "libtensorflow")]
+            Runtime::LibTensorflow => Some(libtensorflow::load_graphdef(bytes, options)),
+            _ => None,
+        };
+        serve(
+            "TensorFlow GraphDef",
+            Runtime::LibTensorflow,
+            options,
+            native,
+            library,
+        )
     }
 
     /// Loads an ONNX `ModelProto`, as binary protobuf, with all its data in it.
@@ -71,7 +92,19 @@ impl Graph {
     /// # Errors
     /// As of [`Graph::from_graphdef`].
     pub fn from_onnx(bytes: &[u8], options: &Options) -> Result<Graph, Error> {
-        onnx::read(bytes, options)?.plan().map(Graph::new)
+        let native = || onnx::read(bytes, options)?.plan();
+        let library = |runtime| match runtime {
+            #[cfg(feature = "onnxruntime")]
+            Runtime::OnnxRuntime => Some(onnxruntime::load(bytes, options)),
+            _ => None,
+        };
+        serve(
+            "ONNX ModelProto",
+            Runtime::OnnxRuntime,
+            options,
+            native,
+            library,
+        )
     }
 
     /// Loads a TensorFlow SavedModel: the graph of one of its signatures, with its variables as
@@ -81,10 +114,25 @@ impl Graph {
     ///
     /// # Errors
     /// As of [`Graph::from_graphdef`].
-    pub fn from_saved_model(_files: &Directory, _options: &Options) -> Result<Graph, Error> {
-        Err(Error::Unsupported {
-            operators: vec!["SavedModel".to_owned()],
-        })
+    pub fn from_saved_model(files: &Directory, options: &Options) -> Result<Graph, Error> {
+        let native = || match files.file("saved_model.pb") {
+            None => Err(Error::Empty),
+            Some(_) => Err(Error::Unsupported {
+                operators: vec!["SavedModel".to_owned()],
+            }),
+        };
+        let library = |runtime| match runtime {
+            #[cfg(feature = "libtensorflow")]
+            Runtime::LibTensorflow => Some(libtensorflow::load_saved_model(files, options)),
+            _ => None,
+        };
+        serve(
+            "TensorFlow SavedModel",
+            Runtime::LibTensorflow,
+            options,
+            native,
+            library,
+        )
     }
 
     /// Loads a model of the file system: a directory is a SavedModel, a file whose name ends in
@@ -109,21 +157,24 @@ impl Graph {
         }
     }
 
-    fn new(plan: Plan) -> Graph {
-        let rows = Rows::of(&plan);
-        let Plan {
-            runnable,
-            inputs,
-            outputs,
-            types,
-            ..
-        } = plan;
+    fn new(parts: Parts) -> Graph {
         Graph {
-            runnable,
-            inputs,
-            outputs,
-            types,
-            rows,
+            rows: Rows::of(&parts),
+            engine: parts.engine,
+            inputs: parts.inputs,
+            outputs: parts.outputs,
+        }
+    }
+
+    /// What runs the graph.
+    #[must_use]
+    pub fn runtime(&self) -> Runtime {
+        match &self.engine {
+            Engine::Native(_) => Runtime::Native,
+            #[cfg(feature = "libtensorflow")]
+            Engine::LibTensorflow(_) => Runtime::LibTensorflow,
+            #[cfg(feature = "onnxruntime")]
+            Engine::OnnxRuntime(_) => Runtime::OnnxRuntime,
         }
     }
 
@@ -193,14 +244,13 @@ impl Graph {
                 });
             }
         }
-        scratch.guarded(&self.runnable, |state| {
-            let values = inputs
-                .iter()
-                .zip(&self.types)
-                .map(|(tensor, datum)| Ok(to_value(tensor, *datum)?.into_tvalue()))
-                .collect::<TractResult<TVec<TValue>>>()?;
-            state.run(values)?.iter().map(from_value).collect()
-        })
+        match &self.engine {
+            Engine::Native(native) => native.run(inputs, scratch),
+            #[cfg(feature = "libtensorflow")]
+            Engine::LibTensorflow(loaded) => loaded.run(inputs),
+            #[cfg(feature = "onnxruntime")]
+            Engine::OnnxRuntime(loaded) => loaded.run(inputs),
+        }
     }
 
     /// Scores `count` rows of numbers, each [`Graph::width`] long, one after the other in `rows`,
@@ -236,32 +286,39 @@ impl Graph {
         if count == 0 {
             return Ok(form.output.unwrap_or(0));
         }
-        let (Some(input), Some(datum)) = (self.inputs.first(), self.types.first()) else {
+        let Some(input) = self.inputs.first() else {
             return Err(Error::NotRows {
                 reason: "it has no input".to_owned(),
             });
         };
         check_representable(rows, input)?;
-        let result = scratch.guarded(&self.runnable, |state| {
-            if form.batched {
-                let shape = [count, form.width];
-                return run_once(state, rows, &shape, *datum, count, outputs);
-            }
-            let mut values = 0;
-            for row in rows.chunks_exact(form.width) {
-                let shape = if form.axis {
-                    &[1, form.width][..]
-                } else {
-                    &[form.width][..]
-                };
-                values = run_once(state, row, shape, *datum, 1, outputs)?;
-            }
-            Ok(values)
-        });
+        let result = match &self.engine {
+            Engine::Native(native) => native.run_rows(rows, count, form, scratch, outputs),
+            #[cfg(feature = "libtensorflow")]
+            Engine::LibTensorflow(loaded) => form.each(rows, count, outputs, |rows, shape, all| {
+                loaded.run_numbers(rows, shape, input.element, all)
+            }),
+            #[cfg(feature = "onnxruntime")]
+            Engine::OnnxRuntime(loaded) => form.each(rows, count, outputs, |rows, shape, all| {
+                loaded.run_numbers(rows, shape, input.element, all)
+            }),
+        };
         if result.is_err() {
             outputs.clear();
         }
         result
+    }
+}
+
+#[cfg(test)]
+impl Graph {
+    /// How many layers it is, if it is nothing else.
+    fn layers(&self) -> Option<usize> {
+        match &self.engine {
+            Engine::Native(native) => native.layers.as_ref().map(|layers| layers.len()),
+            #[cfg(any(feature = "libtensorflow", feature = "onnxruntime"))]
+            _ => None,
+        }
     }
 }
 
@@ -276,7 +333,7 @@ impl fmt::Debug for Graph {
 }
 
 impl Rows {
-    fn of(plan: &Plan) -> Result<Rows, String> {
+    fn of(plan: &Parts) -> Result<Rows, String> {
         let [input] = plan.inputs.as_slice() else {
             return Err(format!("it has {} inputs", plan.inputs.len()));
         };
@@ -305,7 +362,7 @@ impl Rows {
         }
         let mut axes = output.shape.as_slice();
         if batched {
-            if !plan.batched.first().is_some_and(|batched| *batched) {
+            if !plan.batched {
                 return Err(format!(
                     "its output `{}` has no value for each row",
                     output.name
@@ -315,7 +372,8 @@ impl Rows {
         }
         let output = axes
             .iter()
-            .try_fold(1usize, |volume, axis| volume.checked_mul((*axis)?));
+            .try_fold(1usize, |volume, axis| volume.checked_mul((*axis)?))
+            .filter(|_| plan.shaped);
         Ok(Rows {
             width,
             output,
@@ -323,96 +381,106 @@ impl Rows {
             axis,
         })
     }
-}
 
-impl Scratch {
-    /// Runs `work` on the state of a plan. After a failure the state is not used again.
-    fn guarded<T>(
-        &mut self,
-        plan: &Arc<TypedSimplePlan>,
-        work: impl FnOnce(&mut TypedSimpleState) -> TractResult<T>,
-    ) -> Result<T, Error> {
-        let fitting = self
-            .state
-            .take()
-            .filter(|state| Arc::ptr_eq(state.plan(), plan));
-        let outcome = shield(|| {
-            let mut state = match fitting {
-                Some(state) => state,
-                None => plan.spawn()?,
-            };
-            let result = work(&mut state)?;
-            Ok((state, result))
-        });
-        match outcome {
-            Ok(Ok((state, result))) => {
-                self.state = Some(state);
-                Ok(result)
+    /// Hands all rows at once to `run`, or one after the other, each with its shape, and says how
+    /// many numbers a row's result has.
+    #[cfg(any(feature = "libtensorflow", feature = "onnxruntime"))]
+    fn each(
+        &self,
+        rows: &[f64],
+        count: usize,
+        outputs: &mut Vec<f64>,
+        mut run: impl FnMut(&[f64], &[usize], &mut Vec<f64>) -> Result<(), Error>,
+    ) -> Result<usize, Error> {
+        let before = outputs.len();
+        if self.batched {
+            run(rows, &[count, self.width], outputs)?;
+        } else {
+            let shape = [1, self.width];
+            let shape = if self.axis { &shape[..] } else { &shape[1..] };
+            for row in rows.chunks_exact(self.width) {
+                run(row, shape, outputs)?;
             }
-            Ok(Err(cause)) => Err(Error::Run {
-                reason: chain(&cause),
+        }
+        let found = outputs.len() - before;
+        if found.is_multiple_of(count) {
+            return Ok(found / count);
+        }
+        Err(Error::Run {
+            reason: format!("it returned {found} numbers for {count} rows"),
+        })
+    }
+}
+
+impl From<Plan> for Parts {
+    fn from(plan: Plan) -> Parts {
+        Parts {
+            engine: Engine::Native(Native {
+                runnable: plan.runnable,
+                types: plan.types,
+                layers: plan.layers,
             }),
-            Err(reason) => Err(Error::Run { reason }),
+            inputs: plan.inputs,
+            outputs: plan.outputs,
+            batched: plan.batched.first().is_some_and(|batched| *batched),
+            shaped: true,
         }
     }
 }
 
-/// Feeds `rows` as one tensor and appends the first output to `outputs`; returns its values per
-/// row.
-fn run_once(
-    state: &mut TypedSimpleState,
-    rows: &[f64],
-    shape: &[usize],
-    datum: DatumType,
-    count: usize,
-    outputs: &mut Vec<f64>,
-) -> TractResult<usize> {
-    let results = state.run(
-        [numbers(rows, shape, datum)?.into_tvalue()]
-            .into_iter()
-            .collect(),
-    )?;
-    let Some(result) = results.first() else {
-        return Ok(0);
+/// Loads a file with the runtime that was asked for; else natively, and if it is not supported so,
+/// with the library of its format.
+///
+/// `library` loads it with the library of a runtime, if that is compiled in.
+fn serve(
+    format: &'static str,
+    runtime: Runtime,
+    options: &Options,
+    native: impl FnOnce() -> Result<Plan, Error>,
+    library: impl FnOnce(Runtime) -> Option<Result<Parts, Error>>,
+) -> Result<Graph, Error> {
+    let native = || native().map(Parts::from);
+    let parts = match options.runtime {
+        Some(Runtime::Native) => native(),
+        Some(asked) if asked != runtime => Err(Error::WrongRuntime {
+            runtime: asked,
+            format,
+        }),
+        Some(asked) => match library(asked) {
+            Some(parts) => parts,
+            None => Err(asked.find().err().unwrap_or(Error::WrongRuntime {
+                runtime: asked,
+                format,
+            })),
+        },
+        None => native().or_else(|native| {
+            if !is_beyond(&native, runtime) {
+                return Err(native);
+            }
+            match library(runtime) {
+                None => Err(native),
+                Some(Ok(parts)) => Ok(parts),
+                Some(Err(error)) => Err(Error::Unserved {
+                    native: Box::new(native),
+                    runtime,
+                    reason: error.to_string(),
+                }),
+            }
+        }),
     };
-    let before = outputs.len();
-    append(result, outputs)?;
-    Ok((outputs.len() - before) / count.max(1))
+    parts.map(Graph::new)
 }
 
-/// Appends the numbers of a result to others.
-fn append(result: &Value, outputs: &mut Vec<f64>) -> TractResult<()> {
-    match result.datum_type() {
-        DatumType::F32 => {
-            outputs.extend(
-                result
-                    .try_as_plain_ram()?
-                    .as_slice::<f32>()?
-                    .iter()
-                    .map(|v| f64::from(*v)),
-            );
-        }
-        _ => {
-            let cast = result.cast_to::<f64>()?;
-            outputs.extend_from_slice(cast.try_as_plain_ram()?.as_slice::<f64>()?);
-        }
+/// Whether a graph is refused for what it needs, not for being wrong: a library may do better.
+///
+/// TensorFlow's ends the process over some graphs that contradict themselves, so that it is only
+/// given what is refused for its operators or types. ONNX Runtime returns an error.
+fn is_beyond(native: &Error, runtime: Runtime) -> bool {
+    match native {
+        Error::Unsupported { .. } | Error::UnsupportedElement { .. } => true,
+        Error::UnknownRank { .. } | Error::Load { .. } => runtime == Runtime::OnnxRuntime,
+        _ => false,
     }
-    Ok(())
-}
-
-/// Numbers as a tensor of the given type; that they can be represented has been checked.
-fn numbers(values: &[f64], shape: &[usize], datum: DatumType) -> TractResult<Value> {
-    if datum != DatumType::F32 {
-        return Ok(Value::from_shape(shape, values)?
-            .cast_to_dt(datum)?
-            .into_owned());
-    }
-    let mut tensor = Value::zero_dt(datum, shape)?;
-    let mut plain = tensor.try_as_plain_ram_mut()?;
-    for (to, value) in plain.as_slice_mut::<f32>()?.iter_mut().zip(values) {
-        *to = *value as f32;
-    }
-    Ok(tensor)
 }
 
 fn check_representable(values: &[f64], port: &Port) -> Result<(), Error> {
@@ -439,6 +507,7 @@ fn check_representable(values: &[f64], port: &Port) -> Result<(), Error> {
 mod tests {
     use super::{Graph, Scratch};
     use crate::Options;
+    use std::path::Path;
 
     #[test]
     fn graphs_are_shared_and_scratches_sent_between_threads() {
@@ -451,20 +520,18 @@ mod tests {
     /// What makes small networks fast: it would be lost without a trace if the runtime's graphs
     /// came to look different.
     #[test]
-    fn layers_of_the_wine_networks_are_one_operator_each() {
-        let path = |name| {
-            let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/models/");
-            std::fs::read(format!("{models}{name}")).unwrap()
-        };
+    fn layers_are_all_that_runs() {
         let options = Options::default();
-        for graph in [
-            Graph::from_graphdef(&path("winequality.pb"), &options).unwrap(),
-            Graph::from_onnx(&path("winequality.onnx"), &options).unwrap(),
+        for (name, count) in [
+            ("../../data/models/winequality.pb", 3),
+            ("../../data/models/winequality.onnx", 3),
+            ("tests/exports/images/flattened.pb", 3),
+            ("tests/exports/images/each_line.onnx", 2),
+            ("tests/exports/images/columns_first.onnx", 1),
         ] {
-            let nodes = graph.runnable.model().nodes();
-            let count = |name: &str| nodes.iter().filter(|node| node.op().name() == name).count();
-            assert_eq!((count("Dense"), count("OptMatMul")), (3, 0));
-            assert_eq!((count("Relu"), count("Sigmoid")), (0, 0));
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+            let graph = Graph::open(&path, u64::MAX, &options).unwrap();
+            assert_eq!(graph.layers(), Some(count), "{name}");
         }
     }
 }

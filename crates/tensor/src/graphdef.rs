@@ -4,6 +4,8 @@ mod attributes;
 mod constants;
 mod messages;
 mod operators;
+#[cfg(feature = "libtensorflow")]
+pub(crate) mod ports;
 mod wiring;
 
 use crate::plan::{Draft, check_size, load};
@@ -48,6 +50,19 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
         return Err(Error::Empty);
     }
     let wiring = Wiring::of(&graph.node)?;
+    let outputs = outputs(&graph, &wiring, options)?;
+    let part = wiring.part(&outputs, &options.inputs, false)?;
+    let inputs = part.nodes.iter().map(|id| wiring.sources(*id).len());
+    check_size(part.nodes.len(), inputs.sum())?;
+    Importer::new(&wiring, &part)?.draft(&outputs)
+}
+
+/// The outputs that were asked for, or the one that the graph was made for.
+fn outputs(
+    graph: &GraphDef,
+    wiring: &Wiring<'_>,
+    options: &Options,
+) -> Result<Vec<(String, Slot)>, Error> {
     if graph.versions.is_none()
         && options.outputs.is_empty()
         && let Some(name) = wiring.unused_constant()
@@ -58,11 +73,7 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
             "it seems to be cut off, nobody takes `{name}`"
         )));
     }
-    let outputs = wiring.outputs(&options.outputs)?;
-    let part = wiring.part(&outputs, &options.inputs)?;
-    let inputs = part.nodes.iter().map(|id| wiring.sources(*id).len());
-    check_size(part.nodes.len(), inputs.sum())?;
-    Importer::new(&wiring, &part)?.draft(&outputs)
+    wiring.outputs(&options.outputs)
 }
 
 fn malformed(reason: String) -> Error {

@@ -11,6 +11,9 @@
 //! A format's module turns bytes into a checked graph with named inputs and outputs; everything
 //! after that (types, batch dimension, limits, running) is shared by all of them.
 //!
+//! A [`Runtime`] runs it: this crate itself, or a library that is found at run time, where this
+//! program was built with the feature `libtensorflow` or `onnxruntime`.
+//!
 //! What cannot be evaluated faithfully is refused by name when the file is loaded. Bytes that are
 //! not a model are an [`Error`], never a panic.
 //!
@@ -36,16 +39,24 @@ mod extremes;
 mod functions;
 mod graph;
 mod graphdef;
+mod lanes;
+mod layers;
+mod native;
 mod onnx;
 mod plan;
 mod protobuf;
+mod runtime;
 mod shield;
+mod softmax;
 mod tensor;
+mod tile;
 mod values;
 
 pub use directory::Directory;
 pub use error::{Error, Role};
-pub use graph::{Graph, Scratch};
+pub use graph::Graph;
+pub use native::Scratch;
+pub use runtime::{Found, Runtime, UnknownRuntime, runtimes};
 pub use tensor::{Data, Element, Port, Tensor};
 
 /// Which values of a file are fed and which are asked for.
@@ -67,4 +78,7 @@ pub struct Options {
     /// Of a SavedModel, the tags of the graph that is meant, all of them. By default `serve`, or
     /// those of the only graph there is.
     pub tags: Vec<String>,
+    /// What runs the graph. By default this crate itself, and where it does not support the graph,
+    /// the library that does, if this program was built with it and it is found.
+    pub runtime: Option<Runtime>,
 }

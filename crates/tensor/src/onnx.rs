@@ -1,6 +1,8 @@
 //! ONNX files: `onnx/onnx.proto`.
 
 mod operators;
+#[cfg(feature = "onnxruntime")]
+pub(crate) mod portable;
 mod scaler;
 mod values;
 

@@ -1,7 +1,8 @@
 //! What all formats share: from a graph with named inputs and outputs to an optimized plan.
 
 use crate::bounded::bound;
-use crate::dense::fuse;
+use crate::dense::{fuse, only};
+use crate::layers::Layers;
 use crate::shield::shield;
 use crate::tensor::Port;
 use crate::values::element;
@@ -59,6 +60,8 @@ pub(crate) struct Plan {
     pub(crate) types: Vec<DatumType>,
     /// Which dimensions of the outputs are the batch.
     pub(crate) batched: Vec<bool>,
+    /// All that there is to run, if it is layers only.
+    pub(crate) layers: Option<Arc<Layers>>,
 }
 
 impl Draft {
@@ -104,9 +107,11 @@ impl Draft {
         let mut model = model.into_decluttered().map_err(|cause| load(&cause))?;
         fuse(&mut model).map_err(|cause| load(&cause))?;
         model.optimize().map_err(|cause| load(&cause))?;
+        let layers = only(&model);
         let runnable = TypedSimplePlan::new(model).map_err(|cause| load(&cause))?;
         Ok(Plan {
             runnable,
+            layers,
             inputs,
             outputs,
             types,

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use tensor::{Data, Error, Graph, Options, Tensor};
+use tensor::{Data, Error, Graph, Options, Runtime, Tensor};
 
 fn exports() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exports")
@@ -20,7 +20,10 @@ fn table(path: &Path) -> Vec<Vec<f64>> {
 
 fn load(path: &Path) -> Result<Graph, Error> {
     let bytes = fs::read(path).unwrap();
-    let options = Options::default();
+    let options = Options {
+        runtime: Some(Runtime::Native),
+        ..Options::default()
+    };
     if path
         .extension()
         .is_some_and(|extension| extension == "onnx")
@@ -81,6 +84,32 @@ fn every_export_computes_what_its_engine_computes() {
         }
     }
     assert_eq!(models, 32);
+}
+
+/// Of rows with two axes: flattened, in either order, or each line by itself.
+#[test]
+fn rows_of_more_than_one_axis_are_multiplied_as_they_are() {
+    let rows = table(&exports().join("rows.csv")).concat();
+    let rows: Vec<f32> = rows.iter().map(|value| *value as f32).collect();
+    for name in [
+        "flattened.pb",
+        "each_line.onnx",
+        "columns_first.onnx",
+        "flattened_later.onnx",
+    ] {
+        let path = exports().join("images").join(name);
+        let (graph, expected) = (load(&path).unwrap(), table(&path.with_extension("csv")));
+        let score = |rows: &[f32]| {
+            let shape = vec![rows.len() / 22, 2, 11];
+            let input = Tensor::new(shape, Data::Float(rows.to_vec())).unwrap();
+            let outputs = graph.run(&[input], &mut graph.scratch()).unwrap();
+            numbers(&outputs[0].data)
+        };
+        assert_close(&score(&rows), &expected.concat(), name);
+        for (row, expected) in rows.chunks(22).zip(&expected) {
+            assert_close(&score(row), expected, name);
+        }
+    }
 }
 
 #[test]

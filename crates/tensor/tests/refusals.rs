@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use prost::Message;
 use std::fs;
 use std::path::Path;
-use tensor::{Error, Graph, Options, Role};
+use tensor::{Error, Graph, Options, Role, Runtime};
 
 fn export(name: &str) -> Vec<u8> {
     fs::read(
@@ -20,12 +20,20 @@ fn export(name: &str) -> Vec<u8> {
     .unwrap()
 }
 
+/// What is refused here may be served by a library where one is found.
+fn natively() -> Options {
+    Options {
+        runtime: Some(Runtime::Native),
+        ..Options::default()
+    }
+}
+
 fn graphdef(bytes: &[u8]) -> Result<Graph, Error> {
-    Graph::from_graphdef(bytes, &Options::default())
+    Graph::from_graphdef(bytes, &natively())
 }
 
 fn onnx(bytes: &[u8]) -> Result<Graph, Error> {
-    Graph::from_onnx(bytes, &Options::default())
+    Graph::from_onnx(bytes, &natively())
 }
 
 fn names(names: &[&str]) -> Vec<String> {
@@ -149,7 +157,7 @@ fn a_cut_file_is_refused() {
         let outputs = vec![output[0].name.clone()];
         let options = Options {
             outputs,
-            ..Options::default()
+            ..natively()
         };
         for length in 0..whole.len() {
             if let Ok(graph) = Graph::from_graphdef(&whole[..length], &options) {
@@ -292,7 +300,7 @@ fn a_choice_of_outputs_is_not_made() {
         &file,
         &Options {
             outputs,
-            ..Options::default()
+            ..natively()
         },
     )
     .unwrap();
@@ -314,7 +322,7 @@ fn names_that_are_not_there_are_refused_with_those_that_are() {
     ] {
         let inputs = Options {
             inputs: names(&["nobody"]),
-            ..Options::default()
+            ..natively()
         };
         let error: Error = load(&file, &inputs).unwrap_err();
         assert!(
@@ -325,7 +333,7 @@ fn names_that_are_not_there_are_refused_with_those_that_are() {
         );
         let outputs = Options {
             outputs: names(&["nobody"]),
-            ..Options::default()
+            ..natively()
         };
         let error: Error = load(&file, &outputs).unwrap_err();
         assert!(
@@ -346,7 +354,7 @@ fn an_input_that_is_needed_cannot_be_left_out() {
     ]);
     let options = Options {
         inputs: names(&["y"]),
-        ..Options::default()
+        ..natively()
     };
     match Graph::from_graphdef(&file, &options).unwrap_err() {
         Error::Unbound { names } => assert_eq!(names, ["x"]),

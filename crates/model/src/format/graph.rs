@@ -11,7 +11,8 @@ use tensor::{Element, Graph, Options, Scratch};
 use self::reading::{Reading, predicted};
 use self::stack::{Layout, Stack};
 use crate::{
-    Descriptor, Detail, Evaluator, Model, ModelFactory, Record, Refusal, Schema, Score, ScoreError,
+    Descriptor, Detail, Evaluator, Model, ModelFactory, Record, Refusal, Runtime, Runtimes, Schema,
+    Score, ScoreError, runtimes,
 };
 
 type Load = fn(&[u8], &Options) -> Result<Graph, tensor::Error>;
@@ -19,21 +20,24 @@ type Load = fn(&[u8], &Options) -> Result<Graph, tensor::Error>;
 /// Files that hold a graph of tensors, by the crate `tensor`.
 ///
 /// Options of the descriptor: `input` and `output`, names separated by commas, where the graph
-/// leaves a choice.
+/// leaves a choice; `runtime`, what runs it.
 pub(crate) struct Factory {
     load: Load,
+    runtimes: Arc<Runtimes>,
 }
 
 impl Factory {
-    pub(crate) fn tensorflow() -> Self {
+    pub(crate) fn tensorflow(runtimes: &Arc<Runtimes>) -> Self {
         Self {
             load: Graph::from_graphdef,
+            runtimes: Arc::clone(runtimes),
         }
     }
 
-    pub(crate) fn onnx() -> Self {
+    pub(crate) fn onnx(runtimes: &Arc<Runtimes>) -> Self {
         Self {
             load: Graph::from_onnx,
+            runtimes: Arc::clone(runtimes),
         }
     }
 }
@@ -58,8 +62,10 @@ impl ModelFactory for Factory {
             outputs: names("output"),
             signature: descriptor.options.get("signature").cloned(),
             tags: names("tags"),
+            runtime: None,
         };
-        let graph = (self.load)(&descriptor.bytes, &options).map_err(Refusal::Tensor)?;
+        let load = |options: &Options| (self.load)(&descriptor.bytes, options);
+        let runtimes::Served { graph, notice } = self.runtimes.load(descriptor, options, load)?;
         let layout = Layout::of(&graph, schema)?;
         let reading = Reading::of(&graph, layout.batch, detail, schema.name());
         // One vector in, one array of numbers out: no tensor is made, nothing is allocated.
@@ -72,6 +78,7 @@ impl ModelFactory for Factory {
             layout: Arc::new(layout),
             reading: Arc::new(reading),
             direct,
+            notice,
         }))
     }
 }
@@ -85,6 +92,7 @@ struct Served {
     layout: Arc<Layout>,
     reading: Arc<Reading>,
     direct: bool,
+    notice: Option<String>,
 }
 
 impl Model for Served {
@@ -99,6 +107,14 @@ impl Model for Served {
             results: Vec::new(),
             waiting: Vec::new(),
         })
+    }
+
+    fn runtime(&self) -> Runtime {
+        self.graph.runtime()
+    }
+
+    fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
     }
 }
 

@@ -1,8 +1,7 @@
 //! Rows of 32-bit numbers, fed as they are.
 
-use super::{Graph, Scratch, append};
-use crate::{Element, Error};
-use tract_onnx::tract_hir::internal::{IntoTValue, Tensor as Value};
+use super::{Engine, Graph};
+use crate::{Element, Error, Scratch};
 
 impl Graph {
     /// As [`Graph::run_rows`], of a graph whose input is [`Element::Float`]: the rows are copied,
@@ -36,23 +35,14 @@ impl Graph {
         if count == 0 {
             return Ok(form.output.unwrap_or(0));
         }
-        // All rows are one run, or each is one.
-        let at_once = if form.batched { count } else { 1 };
-        let shape = [at_once, form.width];
-        let shape = if form.axis { &shape[..] } else { &shape[1..] };
-        let result = scratch.guarded(&self.runnable, |state| {
-            let mut values = 0;
-            for rows in rows.chunks_exact(at_once * form.width) {
-                let input = Value::from_shape(shape, rows)?.into_tvalue();
-                let results = state.run([input].into_iter().collect())?;
-                if let Some(result) = results.first() {
-                    let before = outputs.len();
-                    append(result, outputs)?;
-                    values = (outputs.len() - before) / at_once;
-                }
+        let result = match &self.engine {
+            Engine::Native(native) => native.run_floats(rows, count, form, scratch, outputs),
+            #[cfg(any(feature = "libtensorflow", feature = "onnxruntime"))]
+            _ => {
+                let rows: Vec<f64> = rows.iter().map(|number| f64::from(*number)).collect();
+                return self.run_rows(&rows, count, scratch, outputs);
             }
-            Ok(values)
-        });
+        };
         if result.is_err() {
             outputs.clear();
         }

@@ -8,6 +8,9 @@ use std::collections::{HashMap, HashSet};
 /// The operator of a node that is fed.
 const PLACEHOLDER: &str = "Placeholder";
 
+/// The operator by which a loop of TensorFlow 1 comes back to its beginning.
+const NEXT_ITERATION: &str = "NextIteration";
+
 /// No operator has more outputs; the runtime makes room for each.
 const MOST_OUTPUTS: usize = 256;
 
@@ -221,8 +224,14 @@ impl<'a> Wiring<'a> {
             .collect()
     }
 
-    /// What the outputs depend on, down to the inputs.
-    pub(super) fn part(&self, outputs: &[(String, Slot)], names: &[String]) -> Result<Part, Error> {
+    /// What the outputs depend on, down to the inputs. Loops are refused by their operator, unless
+    /// they may be in it.
+    pub(super) fn part(
+        &self,
+        outputs: &[(String, Slot)],
+        names: &[String],
+        with_loops: bool,
+    ) -> Result<Part, Error> {
         let mut named = Vec::with_capacity(names.len());
         for name in names {
             match self.slot(name) {
@@ -236,7 +245,19 @@ impl<'a> Wiring<'a> {
                 }
             }
         }
-        let nodes = self.ancestors(outputs.iter().map(|(_, (id, _))| *id), &named)?;
+        let (nodes, repeated) = self.ancestors(outputs.iter().map(|(_, (id, _))| *id), &named);
+        if let Some(repeated) = repeated {
+            let goes_on = |id: &Id| self.node(*id).is_some_and(|node| node.op == NEXT_ITERATION);
+            if !nodes.iter().any(goes_on) {
+                let name = self.name(repeated);
+                return Err(malformed(format!("`{name}` depends on itself")));
+            }
+            if !with_loops {
+                return Err(Error::Unsupported {
+                    operators: vec![NEXT_ITERATION.to_owned()],
+                });
+            }
+        }
         let mut needed: Vec<Id> = nodes
             .iter()
             .copied()
@@ -269,8 +290,8 @@ impl<'a> Wiring<'a> {
     }
 
     /// The nodes that some depend on, and these themselves, each after those that it depends on;
-    /// beyond the inputs nothing is looked at.
-    fn ancestors(&self, of: impl Iterator<Item = Id>, inputs: &[Id]) -> Result<Vec<Id>, Error> {
+    /// beyond the inputs nothing is looked at. If one depends on itself, that is said, too.
+    fn ancestors(&self, of: impl Iterator<Item = Id>, inputs: &[Id]) -> (Vec<Id>, Option<Id>) {
         #[derive(Clone, Copy, PartialEq)]
         enum Mark {
             New,
@@ -279,6 +300,7 @@ impl<'a> Wiring<'a> {
         }
         let mut marks = vec![Mark::New; self.vertices.len()];
         let mut order = Vec::new();
+        let mut repeated = None;
         let mut stack: Vec<Id> = of.collect();
         while let Some(id) = stack.last().copied() {
             let Some(mark) = marks.get_mut(id) else { break };
@@ -290,12 +312,7 @@ impl<'a> Wiring<'a> {
                 for (source, _) in self.sources(id) {
                     match marks.get(*source) {
                         Some(Mark::New) => stack.push(*source),
-                        Some(Mark::Open) => {
-                            return Err(malformed(format!(
-                                "`{}` depends on itself",
-                                self.name(*source)
-                            )));
-                        }
+                        Some(Mark::Open) => repeated = Some(*source),
                         _ => {}
                     }
                 }
@@ -307,7 +324,7 @@ impl<'a> Wiring<'a> {
             }
             stack.pop();
         }
-        Ok(order)
+        (order, repeated)
     }
 }
 
