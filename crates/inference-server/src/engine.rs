@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tensor::{Graph, Port, Scratch, Tensor};
 
 use crate::document::Document;
+use crate::examples::Features;
 use crate::failure::{Code, Failure};
 
 /// Runs up to this long are done where the request was read: handing them to another thread would
@@ -33,6 +34,8 @@ impl From<Tensor> for Feed {
 /// A model that turns tensors into tensors, whatever its format.
 pub(crate) struct Engine {
     kind: Kind,
+    /// What a feature is that an example does not have.
+    defaults: Features,
     /// Nanoseconds of the last run, for each of its rows.
     pace: AtomicU64,
 }
@@ -50,6 +53,7 @@ impl Engine {
         let (graph, scratches) = (Box::new(graph), Mutex::default());
         Self {
             kind: Kind::Graph { graph, scratches },
+            defaults: Features::new(),
             pace: AtomicU64::new(u64::MAX),
         }
     }
@@ -57,6 +61,7 @@ impl Engine {
     pub(crate) fn document(document: Document) -> Self {
         Self {
             kind: Kind::Document(Box::new(document)),
+            defaults: Features::new(),
             pace: AtomicU64::new(u64::MAX),
         }
     }
@@ -73,6 +78,15 @@ impl Engine {
             Kind::Graph { graph, .. } => graph.outputs(),
             Kind::Document(document) => document.outputs(),
         }
+    }
+
+    /// What a feature is that an example does not have.
+    pub(crate) fn defaults(&self) -> &Features {
+        &self.defaults
+    }
+
+    pub(crate) fn set_defaults(&mut self, defaults: Features) {
+        self.defaults = defaults;
     }
 
     /// Whether values, and whole inputs, may be missing.
