@@ -94,11 +94,15 @@ impl Engine {
         matches!(self.kind, Kind::Document(_))
     }
 
-    /// The labels of a classifier's scores, where the model knows them.
-    pub(crate) fn labels(&self) -> Option<Vec<String>> {
+    /// The labels that the columns of an output belong to, where the model knows them.
+    pub(crate) fn labels(&self, output: usize) -> Option<Vec<String>> {
         match &self.kind {
             Kind::Graph { .. } => None,
-            Kind::Document(document) => document.labels(),
+            Kind::Document(document) => {
+                // The output with a column for each of them.
+                let port = document.outputs().get(output)?;
+                document.labels().filter(|_| port.shape.len() == 2)
+            }
         }
     }
 
