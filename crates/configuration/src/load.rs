@@ -326,6 +326,32 @@ mod tests {
     }
 
     #[test]
+    fn a_program_without_kafka_has_settings_of_the_same_kind() {
+        let directory = tempfile::tempdir().unwrap();
+        // What is for other programs is in the file, too.
+        let file = "brokers = 'file:1'\nmodels = 'there'\npoll-interval = '3s'\n";
+        std::fs::write(directory.path().join(FILE_NAME), file).unwrap();
+        let load = |arguments: &[&str]| {
+            let arguments = std::iter::once("server").chain(arguments.iter().copied());
+            load_from::<crate::InferenceServer>(
+                Command::new("server"),
+                arguments,
+                Environment::default(),
+                directory.path(),
+            )
+        };
+        let settings = load(&["--poll-interval", "2s"]).unwrap();
+        assert_eq!(settings.models, Path::new("there"));
+        assert_eq!(settings.poll_interval.get().as_secs(), 2);
+        assert_eq!((settings.http, settings.grpc), (None, None));
+        assert!(matches!(load(&["--brokers", "x:1"]), Err(Error::Usage(_))));
+        let shown = load(&["--dump-config"]).unwrap();
+        assert!(shown.origin.dump_config);
+        let defaults: crate::InferenceServer = parse(Vec::<&str>::new()).unwrap();
+        assert_eq!(defaults.models, Path::new("data/models"));
+    }
+
+    #[test]
     fn flags_win_over_the_environment_over_the_file_over_defaults() {
         let file = "brokers = 'file:1'\ndata-topic = 'from-file'\nhttp = '127.0.0.1:1'\n\
                     quiet = true\non-no-model = 'wait'\nruntime = ['native', 'a=onnxruntime']\n[properties]\n'linger.ms' = '7'\n'a' = 'b'\n";

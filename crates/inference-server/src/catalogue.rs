@@ -203,6 +203,8 @@ impl Model {
             self.standings.insert(number, standing);
         }
         // Taking a large model apart takes time, and requests wait for this lock.
-        std::thread::spawn(move || drop(before));
+        let thread = std::thread::Builder::new().name("leaving".to_owned());
+        // Without a thread it is taken apart here.
+        drop(thread.spawn(move || drop(before)));
     }
 }

@@ -11,6 +11,9 @@ use tokio::sync::watch;
 /// How long a client may take to send the head of a request, and so how long an idle connection is
 /// kept.
 const HEAD: Duration = Duration::from_secs(120);
+/// How long a client may be silent on HTTP/2 before it is asked whether it is still there, and how
+/// long it then has.
+const IDLE: Duration = Duration::from_secs(30);
 /// Requests of one HTTP/2 connection that may be under way at once.
 const STREAMS: u32 = 1024;
 /// Bytes of a stream, and of a connection, that may be on their way: enough for a large tensor not
@@ -32,6 +35,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
+        .keep_alive_interval(Some(IDLE))
+        .keep_alive_timeout(IDLE)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(2 * WINDOW);
     let graceful = GracefulShutdown::new();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tensor::{Graph, Port, Scratch, Tensor};
 
 use crate::document::Document;
+use crate::examples::Features;
 use crate::failure::{Code, Failure};
 
 /// Runs up to this long are done where the request was read: handing them to another thread would
@@ -33,6 +34,8 @@ impl From<Tensor> for Feed {
 /// A model that turns tensors into tensors, whatever its format.
 pub(crate) struct Engine {
     kind: Kind,
+    /// What a feature is that an example does not have.
+    defaults: Features,
     /// Nanoseconds of the last run, for each of its rows.
     pace: AtomicU64,
 }
@@ -50,6 +53,7 @@ impl Engine {
         let (graph, scratches) = (Box::new(graph), Mutex::default());
         Self {
             kind: Kind::Graph { graph, scratches },
+            defaults: Features::new(),
             pace: AtomicU64::new(u64::MAX),
         }
     }
@@ -57,6 +61,7 @@ impl Engine {
     pub(crate) fn document(document: Document) -> Self {
         Self {
             kind: Kind::Document(Box::new(document)),
+            defaults: Features::new(),
             pace: AtomicU64::new(u64::MAX),
         }
     }
@@ -75,16 +80,29 @@ impl Engine {
         }
     }
 
+    /// What a feature is that an example does not have.
+    pub(crate) fn defaults(&self) -> &Features {
+        &self.defaults
+    }
+
+    pub(crate) fn set_defaults(&mut self, defaults: Features) {
+        self.defaults = defaults;
+    }
+
     /// Whether values, and whole inputs, may be missing.
     pub(crate) fn takes_missing(&self) -> bool {
         matches!(self.kind, Kind::Document(_))
     }
 
-    /// The labels of a classifier's scores, where the model knows them.
-    pub(crate) fn labels(&self) -> Option<Vec<String>> {
+    /// The labels that the columns of an output belong to, where the model knows them.
+    pub(crate) fn labels(&self, output: usize) -> Option<Vec<String>> {
         match &self.kind {
             Kind::Graph { .. } => None,
-            Kind::Document(document) => document.labels(),
+            Kind::Document(document) => {
+                // The output with a column for each of them.
+                let port = document.outputs().get(output)?;
+                document.labels().filter(|_| port.shape.len() == 2)
+            }
         }
     }
 

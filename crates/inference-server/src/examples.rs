@@ -6,7 +6,7 @@ use protobufs::tensorflow::serving::{Input, input};
 use protobufs::tensorflow::{Example, feature};
 use tensor::{Data, Element, Port, Tensor};
 
-use crate::engine::Feed;
+use crate::engine::{Engine, Feed};
 use crate::failure::{Code, Failure};
 use crate::json::{Kind, Value};
 use crate::rows::unescape;
@@ -25,7 +25,7 @@ pub(crate) enum Values {
 }
 
 impl Values {
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::None => 0,
             Self::Whole(values) => values.len(),
@@ -166,14 +166,11 @@ fn add(values: &mut Values, value: Value<'_>, name: &str) -> Result<(), Failure>
     Ok(())
 }
 
-/// What examples feed for each of the inputs: the feature of the same name. `missing`: whether it
-/// may be absent.
-pub(crate) fn feeds(
-    examples: &[Features],
-    inputs: &[Port],
-    missing: bool,
-) -> Result<Vec<Option<Feed>>, Failure> {
-    let feeds = inputs.iter().map(|input| {
+/// What examples feed for each of an engine's inputs: the feature of the same name.
+pub(crate) fn feeds(examples: &[Features], engine: &Engine) -> Result<Vec<Option<Feed>>, Failure> {
+    let missing = engine.takes_missing();
+    let feeds = engine.inputs().iter().map(|input| {
+        let default = engine.defaults().get(&input.name).unwrap_or(&Values::None);
         let first = examples
             .first()
             .and_then(|example| example.get(&input.name));
@@ -197,7 +194,8 @@ pub(crate) fn feeds(
         };
         let mut absent = Vec::new();
         for example in examples {
-            let values = example.get(&input.name).unwrap_or(&Values::None);
+            let values = example.get(&input.name);
+            let values = values.filter(|values| values.len() > 0).unwrap_or(default);
             let is_absent = values.len() == 0 && width == 1;
             if missing && is_absent {
                 absent.push(true);

@@ -100,7 +100,11 @@ where
                 };
                 let codec = ProstCodec::<A, Q>::new();
                 let mut grpc = Grpc::new(codec).max_decoding_message_size(service.limit);
-                let response: Response<Body> = grpc.unary(unary, request).await;
+                // The message is read in here, too: a client may take its time to send it.
+                let answer = tokio::time::timeout(service.timeout, grpc.unary(unary, request));
+                let response: Response<Body> = answer.await.unwrap_or_else(|_| {
+                    tonic::Status::deadline_exceeded("the request took too long").into_http()
+                });
                 response
             }
         },

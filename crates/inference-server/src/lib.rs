@@ -7,7 +7,7 @@
 //! | what | where |
 //! |---|---|
 //! | which versions there are, and when one takes over | `watcher`, `snapshot`, `catalogue` |
-//! | a version and its signatures | `version`, `saved_model` |
+//! | a version and its signatures | `version`, `saved_model`, `parsing` |
 //! | what computes | `engine` (graphs), `document` (PMML) |
 //! | requests and answers over HTTP | `rest`; `json`, `rows`, `examples`; `answer`, `writer`, `decimal` |
 //! | the same over gRPC | `grpc`, `codec`, `examples` |
@@ -32,6 +32,7 @@ mod hostile;
 mod json;
 mod launch;
 mod metrics;
+mod parsing;
 mod rest;
 mod results;
 mod rows;

@@ -22,6 +22,8 @@ use crate::service::Service;
 use crate::{answer, examples, rows};
 
 const PREFIX: &str = "/v1/models";
+/// Bytes of a text that takes longer to read or write than handing other requests to another thread.
+const LONG: usize = 256 << 10;
 /// Bytes of a request beyond the limit that are read before it is refused.
 const DISCARDED: u64 = 64 << 20;
 
@@ -184,6 +186,15 @@ async fn body(
     Ok(read.freeze())
 }
 
+/// Does what takes long with a text of this length, in a way that others do not wait for it.
+fn unhurried<T>(length: usize, work: impl FnOnce() -> T) -> T {
+    if length > LONG {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
+}
+
 fn about(service: &Service, asked: &Asked) -> Result<String, Failure> {
     if asked.model.is_empty() {
         return Err(Failure::invalid("Missing model name in request."));
@@ -201,11 +212,8 @@ fn about(service: &Service, asked: &Asked) -> Result<String, Failure> {
 }
 
 async fn score(service: &Service, asked: &Asked, body: &[u8]) -> Result<String, Failure> {
-    let request = rows::parse(body);
-    // A model that is not there is told before a body that is no JSON, except where the real server
-    // reads the body first.
+    let request = unhurried(body.len(), || rows::parse(body))?;
     if asked.verb == Verb::Predict {
-        let request = request?;
         let signature = rows::signature(request.root())?;
         let version = service.find(&asked.model, &asked.choice)?;
         let missing = |name: &str| {
@@ -216,13 +224,15 @@ async fn score(service: &Service, asked: &Asked, body: &[u8]) -> Result<String, 
         let target = service.target(version, signature, missing).await?;
         let inputs = target.engine.inputs();
         let missing = target.engine.takes_missing();
-        let (format, feeds) = rows::feeds(request.root(), inputs, missing)?;
+        let (format, feeds) =
+            unhurried(body.len(), || rows::feeds(request.root(), inputs, missing))?;
         let outputs = service.run(&target, feeds).await?;
         let names = target.engine.outputs().iter().map(|port| &port.name[..]);
         let named: Vec<_> = names.zip(&outputs).collect();
-        return answer::predictions(&named, format);
+        let numbers: usize = outputs.iter().map(|output| output.data.len()).sum();
+        // A number is some ten characters.
+        return unhurried(numbers * 10, || answer::predictions(&named, format));
     }
-    let request = request?;
     let signature = rows::signature(request.root())?;
     let examples = examples::from_json(request.root())?;
     let version = service.find(&asked.model, &asked.choice)?;

@@ -43,9 +43,8 @@ pub(crate) fn classes(
     let ports = engine.outputs();
     let found = |wanted: &dyn Fn(&Port, &Tensor) -> bool| {
         let mut pairs = ports.iter().zip(outputs);
-        pairs
-            .find(|(port, tensor)| wanted(port, tensor))
-            .map(|(_, tensor)| tensor)
+        let at = pairs.position(|(port, tensor)| wanted(port, tensor))?;
+        Some((at, outputs.get(at)?))
     };
     let is_scores = |tensor: &Tensor| {
         tensor.shape.len() == 2 && tensor.shape[0] == examples && numbers(tensor).is_some()
@@ -67,15 +66,16 @@ pub(crate) fn classes(
     }
     let width = scores
         .or(labels)
-        .map(|tensor| tensor.shape.get(1).copied().unwrap_or(1));
+        .map(|(_, tensor)| tensor.shape.get(1).copied().unwrap_or(1));
     let Some(width) = width else {
         return Err(wrong_method(CLASSIFY, &signature.definition().method_name));
     };
-    let known = engine.labels().filter(|known| known.len() == width);
-    let texts = labels.map(texts);
-    let numbers = scores.and_then(numbers);
+    let known = scores.and_then(|(at, _)| engine.labels(at));
+    let known = known.filter(|known| known.len() == width);
+    let texts = labels.map(|(_, tensor)| texts(tensor));
+    let numbers = scores.and_then(|(_, tensor)| numbers(tensor));
     let label = |example: usize, class: usize| {
-        if let (Some(known), Some(_)) = (&known, &numbers) {
+        if let Some(known) = &known {
             return known[class].clone();
         }
         let texts = texts

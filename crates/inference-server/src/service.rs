@@ -167,8 +167,7 @@ impl Service {
         let found = version.signature(name).ok_or_else(|| missing(name))?;
         results::check_method(found, method)?;
         let target = self.target(version, signature, missing).await?;
-        let inputs = target.engine.inputs();
-        let feeds = examples::feeds(examples, inputs, target.engine.takes_missing())?;
+        let feeds = examples::feeds(examples, &target.engine)?;
         let outputs = self.run(&target, feeds).await?;
         Ok((target, outputs))
     }

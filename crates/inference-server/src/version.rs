@@ -10,7 +10,7 @@ use crate::codec;
 use crate::document::Document;
 use crate::engine::{Engine, Feed};
 use crate::failure::{Code, Failure};
-use crate::saved_model;
+use crate::{parsing, saved_model};
 
 /// The signature that is meant where none is named.
 pub(crate) const DEFAULT: &str = "serving_default";
@@ -27,8 +27,15 @@ pub(crate) struct Version {
     number: i64,
     signatures: BTreeMap<String, Signature>,
     definitions: BTreeMap<String, SignatureDef>,
-    /// The files of a model that has signatures, to load one when it is asked for.
-    files: Option<(Directory, Vec<String>)>,
+    /// What a model has that has signatures, to load one when it is asked for.
+    files: Option<Files>,
+}
+
+/// The files of a SavedModel, and which of its graphs is served.
+struct Files {
+    directory: Directory,
+    position: usize,
+    tags: Vec<String>,
 }
 
 /// A way to call a model: names and types of inputs and outputs, and what computes them.
@@ -105,7 +112,11 @@ impl Version {
             };
             (name, signature)
         });
-        let files = Some((files, graph.tags));
+        let files = Some(Files {
+            directory: files,
+            position: graph.position,
+            tags: graph.tags,
+        });
         let version = Self::new(name, number, signatures.collect(), files);
         let names = version.signatures.keys().filter(|name| *name != DEFAULT);
         let mut reasons = Vec::new();
@@ -128,7 +139,7 @@ impl Version {
         name: &str,
         number: i64,
         signatures: BTreeMap<String, Signature>,
-        files: Option<(Directory, Vec<String>)>,
+        files: Option<Files>,
     ) -> Self {
         let definitions = signatures
             .iter()
@@ -167,19 +178,12 @@ impl Version {
         signature: &Signature,
     ) -> Result<Arc<Engine>, Failure> {
         let engine = signature.engine.get_or_init(|| {
-            let Some((files, tags)) = &self.files else {
+            let Some(files) = &self.files else {
                 return Err("it has no files".to_owned());
             };
-            let options = Options {
-                signature: Some(name.to_owned()),
-                tags: tags.clone(),
-                ..Options::default()
-            };
-            let load = AssertUnwindSafe(|| Graph::from_saved_model(files, &options));
-            let graph = catch_unwind(load).map_err(|_| "it made the loader panic".to_owned())?;
-            let engine = Engine::graph(graph.map_err(|error| error.to_string())?);
-            warm_up(&engine);
-            Ok(Arc::new(engine))
+            let load = || files.load(name, &signature.definition);
+            catch_unwind(AssertUnwindSafe(load))
+                .unwrap_or_else(|_| Err("it made the loader panic".to_owned()))
         });
         engine.clone().map_err(|reason| {
             Failure::new(
@@ -187,6 +191,30 @@ impl Version {
                 format!("signature \"{name}\" cannot be served: {reason}"),
             )
         })
+    }
+}
+
+impl Files {
+    fn load(&self, name: &str, definition: &SignatureDef) -> Result<Arc<Engine>, String> {
+        let options = Options {
+            signature: Some(name.to_owned()),
+            tags: self.tags.clone(),
+            ..Options::default()
+        };
+        let has_examples = definition.method_name != PREDICT && parsing::takes_examples(definition);
+        let parsing = has_examples
+            .then(|| parsing::replace(&self.directory, self.position, name, definition))
+            .flatten();
+        let files = parsing
+            .as_ref()
+            .map_or(&self.directory, |parsing| &parsing.files);
+        let graph = Graph::from_saved_model(files, &options);
+        let mut engine = Engine::graph(graph.map_err(|error| error.to_string())?);
+        if let Some(parsing) = parsing {
+            engine.set_defaults(parsing.defaults);
+        }
+        warm_up(&engine);
+        Ok(Arc::new(engine))
     }
 }
 
