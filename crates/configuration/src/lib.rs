@@ -15,6 +15,7 @@ mod inference;
 mod interval;
 mod load;
 mod server;
+mod tf_serving;
 
 pub use basics::{Basics, DEFAULT_BROKERS, Origin};
 pub use client::{
@@ -28,6 +29,7 @@ pub use server::{
     GraphRuntime, KeyedServer, MicrobatchServer, OnNoModel, Outputs, PartitionedServer,
     RuntimeChoice, Server, Trigger, Workers,
 };
+pub use tf_serving::{Endpoint, RequestFormat, TfServingServer};
 
 use std::collections::BTreeSet;
 
@@ -92,6 +94,7 @@ pub fn known_keys() -> BTreeSet<String> {
     load::add_keys::<KeyedServer>(&mut keys);
     load::add_keys::<PartitionedServer>(&mut keys);
     load::add_keys::<MicrobatchServer>(&mut keys);
+    load::add_keys::<TfServingServer>(&mut keys);
     load::add_keys::<InferenceServer>(&mut keys);
     load::add_keys::<DataProvider>(&mut keys);
     load::add_keys::<DataReader>(&mut keys);

@@ -68,6 +68,7 @@ program! {
     crate::KeyedServer: server.basics,
     crate::PartitionedServer: server.basics,
     crate::MicrobatchServer: server.basics,
+    crate::TfServingServer: shared.basics,
 }
 
 impl Settings for crate::InferenceServer {

@@ -18,9 +18,10 @@ mod score;
 mod statistics;
 
 pub use descriptor::{Descriptor, Digest, Refusal};
+pub use format::graph::{Feed, Signature};
 pub use record::{Decoder, Field, NamedTensor, Record, Schema, Undecodable, Value, decoder};
 pub use registry::{Detail, Model, ModelFactory, ModelRegistry};
 pub use runtimes::Runtimes;
 pub use score::{Evaluator, Score, ScoreError};
 pub use statistics::{Spread, Statistics};
-pub use tensor::{Data, Runtime, Tensor};
+pub use tensor::{Data, Element, Port, Runtime, Tensor};
