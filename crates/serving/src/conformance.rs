@@ -114,7 +114,10 @@ pub const OF_THE_MODELS_TOPIC: &[(&str, &str)] = &[
         NAME,
     ),
     ("a record that cannot be scored is a dead letter", MOMENT),
-    ("a bad model is a dead letter and the current one stays", TOPIC),
+    (
+        "a bad model is a dead letter and the current one stays",
+        TOPIC,
+    ),
     ("at start the newest model that loads is taken", TOPIC),
     ("outputs are sent where asked for", OUTPUTS),
     ("records of tensors are scored like wines", NAME),
@@ -122,11 +125,15 @@ pub const OF_THE_MODELS_TOPIC: &[(&str, &str)] = &[
         "tensors find their inputs, and come out under the outputs' names",
         OUTPUTS,
     ),
-    ("tensors that are none or do not fit are dead letters", MOMENT),
+    (
+        "tensors that are none or do not fit are dead letters",
+        MOMENT,
+    ),
     ("state queries answer as the contract says", NAME),
 ];
 const VERSION: &str = "the version is not an offset of the topic";
-const NAME: &str = "it tells models apart by their names, and elsewhere a model is called as its data type";
+const NAME: &str =
+    "it tells models apart by their names, and elsewhere a model is called as its data type";
 const MOMENT: &str = "it needs to know from when on a model counts";
 const TOPIC: &str = "there are no messages that could be bad";
 const OUTPUTS: &str = "what a model has beside its prediction depends on who serves it";
@@ -136,10 +143,7 @@ const OUTPUTS: &str = "what a model has beside its prediction depends on who ser
 ///
 /// # Panics
 /// When a scenario fails; what is printed before names it.
-pub fn run_elsewhere<S: Settings>(
-    strategy: &'static Strategy<S>,
-    begin: impl Fn() -> Elsewhere,
-) {
+pub fn run_elsewhere<S: Settings>(strategy: &'static Strategy<S>, begin: impl Fn() -> Elsewhere) {
     for (left_out, _) in OF_THE_MODELS_TOPIC {
         let known = SCENARIOS.iter().any(|(name, _)| name == left_out);
         assert!(known, "no scenario is called `{left_out}`");

@@ -73,6 +73,7 @@ fn run(context: Context, settings: &TfServingServer) -> anyhow::Result<()> {
         breaker: Breaker::new(server.clone(), SHORTEST, LONGEST, breaker),
         permits: Semaphore::new(in_flight),
         timeout: settings.request_timeout.get(),
+        input: settings.input.clone(),
         requests: metrics.counter("requests_total", "Requests to the model server")?,
         retries: metrics.counter("retries_total", "Requests that were sent again")?,
         in_flight: metrics.gauge("requests_in_flight", "Requests under way")?,

@@ -79,7 +79,7 @@ impl Rest {
                 .map_err(|error| Failure::Unclear(format!("half an answer: {}", chain(&*error))))?;
             return Ok(body.to_bytes());
         }
-        let body = body.map_or_else(|_| Bytes::new(), |body| body.to_bytes());
+        let body = body.map_or_else(|_| Bytes::new(), http_body_util::Collected::to_bytes);
         Err(failure(status, &body))
     }
 }

@@ -1,6 +1,7 @@
 //! The tf-serving strategy in the scenarios that apply where no topic brings models, against this
 //! project's inference server, and its own scenarios of servers that fail.
 
+#[cfg(test)]
 mod scenarios {
     pub(super) mod faults;
     pub(super) mod models;

@@ -72,7 +72,14 @@ impl Place {
 
     /// Puts a file there as a version of a model, and waits until the server says so.
     fn put(&self, model: &str, version: u32, name: &str, bytes: &[u8]) {
-        put(self.directory.path(), &self.http, model, version, name, bytes);
+        put(
+            self.directory.path(),
+            &self.http,
+            model,
+            version,
+            name,
+            bytes,
+        );
     }
 
     pub(crate) fn elsewhere(self, grpc: bool) -> Elsewhere {
@@ -99,7 +106,11 @@ fn put(directory: &Path, http: &str, model: &str, version: u32, name: &str, byte
     let deadline = Instant::now() + PATIENCE;
     let path = format!("/v1/models/{model}/versions/{version}");
     while !get(http.parse().unwrap(), &path).contains("AVAILABLE") {
-        assert!(Instant::now() < deadline, "{}", get(http.parse().unwrap(), &path));
+        assert!(
+            Instant::now() < deadline,
+            "{}",
+            get(http.parse().unwrap(), &path)
+        );
         std::thread::yield_now();
     }
 }
@@ -131,12 +142,17 @@ fn golden(grpc: bool) {
         place.put("wine", 7, file, &model);
         let url = place.url(grpc);
         let wines = fs::read_to_string(format!("{DATA}/winequality_red.csv")).unwrap();
-        let wines = wines.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
+        let wines = wines
+            .lines()
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
         let expected = fs::read_to_string(format!("{DATA}/golden/{golden}")).unwrap();
         conformance::run_own(&STRATEGY, &["--server", &url], |world| {
             const COUNT: usize = 300;
             for line in wines.take(COUNT) {
-                let v: Vec<f64> = line.split(';').filter_map(|cell| cell.parse().ok()).collect();
+                let v: Vec<f64> = line
+                    .split(';')
+                    .filter_map(|cell| cell.parse().ok())
+                    .collect();
                 let record = protobufs::WineRecord {
                     fixed_acidity: v[0],
                     volatile_acidity: v[1],
@@ -213,7 +229,9 @@ fn dies_and_comes_back(grpc: bool) {
         send(3);
         let mut results = world.results(4 * PART);
         results.sort_by_key(|scored| scored.message.position);
-        for partition in results.chunk_by(|a, b| a.result.source_partition == b.result.source_partition) {
+        for partition in
+            results.chunk_by(|a, b| a.result.source_partition == b.result.source_partition)
+        {
             assert_eq!(partition.len(), PART);
             for (n, scored) in partition.iter().enumerate() {
                 assert_eq!(scored.result.source_offset, n as i64, "each once, in order");
