@@ -36,6 +36,11 @@ pub struct TfServingServer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_version: Option<u32>,
 
+    /// How long the model server may lack a model before its records count as without one
+    #[arg(long, env = "MODEL_SERVING_MODEL_TIMEOUT", value_name = "DURATION",
+        default_value_t = Interval::new(Duration::from_secs(10)))]
+    pub model_timeout: Interval,
+
     /// Signature of the model
     #[arg(long, env = "MODEL_SERVING_SIGNATURE", value_name = "NAME",
         default_value = "serving_default", value_parser = NonEmptyStringValueParser::new())]

@@ -43,6 +43,12 @@ pub(crate) struct Lane {
     pub(crate) looking: bool,
     look_at: Instant,
     backoff: Backoff,
+    /// Since when the server has said that there is no such model, and nothing else.
+    missing: Option<Instant>,
+    /// Records have come since the last look.
+    used: bool,
+    /// There is none: records leave without.
+    absent: bool,
     /// Why there is no model, as it was logged last.
     complaint: String,
 }
@@ -58,6 +64,8 @@ pub(crate) struct Terms {
     pub(crate) slots: usize,
     /// Records wait for a model that is not there.
     pub(crate) wait: bool,
+    /// How long a model may be missing before there is none.
+    pub(crate) patience: Duration,
     pub(crate) server: String,
 }
 
@@ -78,6 +86,9 @@ impl Lane {
             looking: false,
             look_at: now,
             backoff: Backoff::new(SHORTEST, LONGEST),
+            missing: None,
+            used: false,
+            absent: false,
             complaint: String::new(),
         }
     }
@@ -88,6 +99,7 @@ impl Lane {
             self.since = Instant::now();
         }
         self.records += batch.len();
+        self.used = true;
         for part in batch.chunks(terms.size) {
             match self.waiting.back_mut() {
                 Some(last) if last.len() + part.len() <= terms.size.get() => last.append(part),
@@ -108,7 +120,7 @@ impl Lane {
 
     /// Whether it can be forgotten: nobody knows whether there will ever be such a model.
     pub(crate) fn is_forgotten(&self) -> bool {
-        self.is_idle() && self.known.is_none() && Instant::now() >= self.look_at
+        self.is_idle() && !self.used && self.known.is_none() && Instant::now() >= self.look_at
     }
 
     /// The records of the next request and the number of its slot, if one is to be sent now; else
@@ -130,8 +142,9 @@ impl Lane {
 
     /// Whether the server is to be asked for the model now; else when.
     pub(crate) fn look(&self) -> Result<(), Option<Instant>> {
-        // A model that nobody uses needs no look.
-        if self.looking || (self.records == 0 && self.slots.is_empty()) {
+        // A model that nobody uses needs no look, unless it is about to be forgotten.
+        let idle = self.records == 0 && self.slots.is_empty();
+        if self.looking || idle && !self.used {
             return Err(None);
         }
         if Instant::now() < self.look_at {
@@ -148,11 +161,13 @@ impl Lane {
         terms: &Terms,
     ) -> Vec<Outcomes> {
         self.looking = false;
+        self.used = false;
         let resolved = found.and_then(|description| self.resolve(description, terms));
         let failure = match resolved {
             Ok(()) => {
                 self.backoff.reset();
                 self.complaint.clear();
+                (self.missing, self.absent) = (None, false);
                 self.look_at = Instant::now() + LOOK;
                 return Vec::new();
             }
@@ -165,25 +180,29 @@ impl Lane {
         match failure {
             // Requests that are under way find out for themselves.
             _ if self.known.is_some() => self.look_at = Instant::now() + LOOK,
-            Failure::NoModel(_) | Failure::Refused(_) if !terms.wait => {
-                self.look_at = Instant::now() + LOOK;
-                return self.leave();
+            Failure::NoModel(_) => {
+                // A server that has just been started may load its models while it answers.
+                let missing = *self.missing.get_or_insert_with(Instant::now);
+                self.absent |= missing.elapsed() >= terms.patience;
+                self.look_at = Instant::now() + self.backoff.next();
             }
-            _ => self.look_at = Instant::now() + self.backoff.next(),
+            Failure::Refused(_) => {
+                self.absent = true;
+                self.look_at = Instant::now() + self.backoff.next();
+            }
+            Failure::Unavailable(_) | Failure::Unclear(_) => {
+                (self.missing, self.absent) = (None, false);
+                self.look_at = Instant::now() + self.backoff.next();
+            }
         }
-        Vec::new()
+        self.leave_without(terms)
     }
 
     /// Records that have no model and do not wait for one, while it is known that there is none.
     pub(crate) fn leave_without(&mut self, terms: &Terms) -> Vec<Outcomes> {
-        let absent = self.known.is_none() && !self.looking && !terms.wait;
-        if absent && !self.complaint.is_empty() && Instant::now() < self.look_at {
-            return self.leave();
+        if self.known.is_some() || !self.absent || terms.wait {
+            return Vec::new();
         }
-        Vec::new()
-    }
-
-    fn leave(&mut self) -> Vec<Outcomes> {
         self.records = 0;
         let batches = std::mem::take(&mut self.waiting).into_iter();
         batches.map(|batch| Outcomes::new(batch, None)).collect()

@@ -83,7 +83,8 @@ impl Place {
     }
 
     pub(crate) fn elsewhere(self, grpc: bool) -> Elsewhere {
-        let flags = vec!["--server".to_owned(), self.url(grpc)];
+        let flags = ["--server", &self.url(grpc), "--model-timeout", "500ms"];
+        let flags = flags.map(str::to_owned).to_vec();
         let publish = move |descriptor: &ModelDescriptor| {
             let Some(MessageContent::Data(bytes)) = &descriptor.message_content else {
                 panic!("{descriptor:?}")
