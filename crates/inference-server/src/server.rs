@@ -1,5 +1,6 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Server {
     grpc: SocketAddr,
     stop: watch::Sender<bool>,
     served: mpsc::Receiver<()>,
+    /// The watcher goes on while this is here.
+    watching: Sender<()>,
     watcher: JoinHandle<()>,
     runtime: Runtime,
 }
@@ -78,15 +81,16 @@ impl Server {
             });
         }
         let interval = settings.poll_interval.get().max(Duration::from_millis(1));
-        let handle = runtime.handle().clone();
+        let (watching, watched) = channel();
         let watcher = std::thread::Builder::new()
             .name("models".to_owned())
-            .spawn(move || follow(watcher, interval, &handle, stopped))?;
+            .spawn(move || follow(watcher, interval, &watched))?;
         Ok(Self {
             http: addresses.0,
             grpc: addresses.1,
             stop,
             served,
+            watching,
             watcher,
             runtime,
         })
@@ -112,6 +116,7 @@ impl Server {
         let drained = self
             .runtime
             .block_on(async { tokio::time::timeout(patience, served.recv()).await });
+        drop(self.watching);
         // A model that is being loaded is not waited for.
         if self.watcher.is_finished() {
             let _ = self.watcher.join();
@@ -137,24 +142,11 @@ fn listen(address: &str, flag: &'static str) -> Result<TcpListener, Error> {
     })
 }
 
-/// Looks at the models again and again.
-fn follow(
-    mut watcher: Watcher,
-    interval: Duration,
-    runtime: &tokio::runtime::Handle,
-    mut stopped: watch::Receiver<bool>,
-) {
+/// Looks at the models again and again, until nobody watches any more.
+fn follow(mut watcher: Watcher, interval: Duration, watched: &Receiver<()>) {
     let mut pause = interval;
     let mut logged = None;
-    loop {
-        let stop = runtime.block_on(async {
-            tokio::time::timeout(pause, stopped.wait_for(|stop| *stop))
-                .await
-                .is_ok()
-        });
-        if stop {
-            return;
-        }
+    while watched.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         match watcher.look(false) {
             Ok(waits) => {
                 logged = None;

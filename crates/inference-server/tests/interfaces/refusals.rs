@@ -379,3 +379,21 @@ fn requests_are_counted_by_outcome() {
         }
     }
 }
+
+/// A client that announces a body and does not send it.
+#[test]
+fn a_request_that_takes_too_long() {
+    let served = Served::start(
+        &[("half/1/m.onnx", model("half_plus_two.onnx"))],
+        &["--request-timeout", "100ms"],
+    );
+    let mut stream = TcpStream::connect(served.server().http()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = "POST /v1/models/half:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n{";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 1024];
+    let length = stream.read(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    assert!(answer.contains("Timed out"), "{answer}");
+}
