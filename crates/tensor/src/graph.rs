@@ -3,7 +3,7 @@ use crate::plan::{Plan, chain};
 use crate::shield::shield;
 use crate::tensor::{Element, Port, Tensor};
 use crate::values::{from_value, to_value};
-use crate::{Directory, Error, Options, graphdef, onnx};
+use crate::{Directory, Error, Options, graphdef, onnx, savedmodel};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -72,17 +72,22 @@ impl Graph {
         onnx::read(bytes, options)?.plan().map(Graph::new)
     }
 
-    /// Loads a TensorFlow SavedModel: the graph of one of its signatures, with its variables as
+    /// Loads a TensorFlow SavedModel: one signature of one of its graphs, with the variables as
     /// constants.
     ///
-    /// Names are those of the signature.
+    /// Inputs and outputs are those of the signature, by its names for them, in alphabetical order.
+    /// All inputs have to be fed, also those that the outputs do not depend on; `options` can leave
+    /// out these, and those that have a default.
+    ///
+    /// The directory may be the one that holds `saved_model.pb`, or one around it, as long as there
+    /// is no other in it.
     ///
     /// # Errors
-    /// As of [`Graph::from_graphdef`].
-    pub fn from_saved_model(_files: &Directory, _options: &Options) -> Result<Graph, Error> {
-        Err(Error::Unsupported {
-            operators: vec!["SavedModel".to_owned()],
-        })
+    /// - [`Error::UnknownTags`], [`Error::UnknownSignature`]: `options` do not say, or not
+    ///   correctly, what is meant;
+    /// - otherwise as of [`Graph::from_graphdef`].
+    pub fn from_saved_model(files: &Directory, options: &Options) -> Result<Graph, Error> {
+        savedmodel::read(files, options)?.plan().map(Graph::new)
     }
 
     /// Loads a model of the file system: a directory is a SavedModel, a file whose name ends in

@@ -2,15 +2,15 @@
 
 mod attributes;
 mod constants;
-mod messages;
+pub(crate) mod messages;
 mod operators;
 mod wiring;
 
-use crate::plan::{Draft, check_size, load};
+use crate::plan::{Draft, load};
 use crate::protobuf::{Kind, check};
 use crate::shield::shield;
 use crate::{Error, Options};
-use constants::Constants;
+pub(crate) use constants::Constants;
 use messages::{GraphDef, NodeDef};
 use operators::Operation;
 use prost::Message;
@@ -60,9 +60,39 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
     }
     let outputs = wiring.outputs(&options.outputs)?;
     let part = wiring.part(&outputs, &options.inputs)?;
-    let inputs = part.nodes.iter().map(|id| wiring.sources(*id).len());
-    check_size(part.nodes.len(), inputs.sum())?;
-    Importer::new(&wiring, &part)?.draft(&outputs)
+    wiring.check_size(&part)?;
+    let names = wiring.names(&part.inputs);
+    Importer::new(&wiring, &part, &HashMap::new())?.draft(names, &outputs)
+}
+
+/// A graph whose inputs and outputs are known.
+pub(crate) struct Known {
+    pub(crate) nodes: Vec<NodeDef>,
+    /// Values of `Const` nodes that are not in these themselves.
+    pub(crate) values: HashMap<String, Arc<Value>>,
+    /// Names of inputs, and of the placeholders that take them.
+    pub(crate) inputs: Vec<(String, String)>,
+    /// Names of outputs, and of the values that they are.
+    pub(crate) outputs: Vec<(String, String)>,
+}
+
+/// Checks what the outputs of a graph depend on.
+pub(crate) fn import(graph: &Known) -> Result<Draft, Error> {
+    let wiring = Wiring::of(&graph.nodes)?;
+    let missing = |name: &str| malformed(format!("there is no `{name}`"));
+    let slot = |name: &str| wiring.slot(name).ok_or_else(|| missing(name));
+    let mut outputs = Vec::with_capacity(graph.outputs.len());
+    for (name, value) in &graph.outputs {
+        outputs.push((name.clone(), slot(value)?));
+    }
+    let mut inputs = Vec::with_capacity(graph.inputs.len());
+    for (_, placeholder) in &graph.inputs {
+        inputs.push(slot(placeholder)?.0);
+    }
+    let part = wiring.part_between(inputs, &outputs)?;
+    wiring.check_size(&part)?;
+    let names = graph.inputs.iter().map(|(name, _)| name.clone()).collect();
+    Importer::new(&wiring, &part, &graph.values)?.draft(names, &outputs)
 }
 
 fn malformed(reason: String) -> Error {
@@ -83,7 +113,11 @@ struct Importer<'a> {
 
 impl<'a> Importer<'a> {
     /// Looks at every node, and names everything that is unsupported about them.
-    fn new(wiring: &'a Wiring<'a>, part: &'a Part) -> Result<Importer<'a>, Error> {
+    fn new(
+        wiring: &'a Wiring<'a>,
+        part: &'a Part,
+        values: &HashMap<String, Arc<Value>>,
+    ) -> Result<Importer<'a>, Error> {
         let mut importer = Importer {
             wiring,
             part,
@@ -97,7 +131,9 @@ impl<'a> Importer<'a> {
             let Some(node) = wiring.node(*id) else {
                 continue;
             };
-            if let Err(reason) = importer.look_at(*id, node, &mut constants) {
+            if let Some(value) = values.get(&node.name) {
+                importer.constants.insert(*id, Arc::clone(value));
+            } else if let Err(reason) = importer.look_at(*id, node, &mut constants) {
                 unsupported.insert(reason);
             }
         }
@@ -178,11 +214,11 @@ impl<'a> Importer<'a> {
         slot
     }
 
-    fn draft(mut self, outputs: &[(String, Slot)]) -> Result<Draft, Error> {
+    fn draft(mut self, inputs: Vec<String>, outputs: &[(String, Slot)]) -> Result<Draft, Error> {
         let model = shield(|| self.model(outputs)).map_err(|reason| Error::Load { reason })??;
         Ok(Draft {
             model,
-            inputs: self.wiring.names(&self.part.inputs),
+            inputs,
             outputs: outputs.iter().map(|(name, _)| name.clone()).collect(),
         })
     }

@@ -32,7 +32,7 @@ pub(crate) fn check_size(nodes: usize, inputs: usize) -> Result<(), Error> {
     at_most("inputs of nodes", inputs, MOST_INPUTS)
 }
 
-fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), Error> {
+pub(crate) fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), Error> {
     if found <= limit {
         return Ok(());
     }

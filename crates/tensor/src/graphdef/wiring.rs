@@ -2,6 +2,7 @@
 
 use super::messages::NodeDef;
 use super::{malformed, operators};
+use crate::plan::check_size;
 use crate::{Error, Role};
 use std::collections::{HashMap, HashSet};
 
@@ -80,7 +81,9 @@ impl<'a> Wiring<'a> {
                         vertex.consumers.push(id);
                     }
                 }
-                if let (Some(vertex), false) = (wiring.vertices.get_mut(id), waits) {
+                // A loop's way back: the loop is refused by its operators, not for going in a circle.
+                let back = node.op == "NextIteration";
+                if let (Some(vertex), false) = (wiring.vertices.get_mut(id), waits || back) {
                     vertex.sources.push(source);
                 }
             }
@@ -89,7 +92,7 @@ impl<'a> Wiring<'a> {
     }
 
     /// The output that `name` names: `node` or `node:slot`.
-    fn slot(&self, name: &str) -> Option<Slot> {
+    pub(super) fn slot(&self, name: &str) -> Option<Slot> {
         let (name, slot) = match name.rsplit_once(':') {
             Some((name, slot)) => (name, slot.parse().ok()?),
             None => (name, 0),
@@ -236,36 +239,51 @@ impl<'a> Wiring<'a> {
                 }
             }
         }
-        let nodes = self.ancestors(outputs.iter().map(|(_, (id, _))| *id), &named)?;
-        let mut needed: Vec<Id> = nodes
-            .iter()
-            .copied()
-            .filter(|id| self.node(*id).is_some_and(|node| node.op == PLACEHOLDER))
-            .collect();
-        needed.sort_unstable();
-        if names.is_empty() {
-            if needed.is_empty() {
-                let candidates = self.names(&self.inputs());
-                return Err(Error::Ambiguous {
-                    role: Role::Input,
-                    candidates,
-                });
-            }
-            return Ok(Part {
-                inputs: needed,
-                nodes,
+        if !names.is_empty() {
+            return self.part_between(named, outputs);
+        }
+        let nodes = self.ancestors(outputs.iter().map(|(_, (id, _))| *id), &[])?;
+        let inputs = self.placeholders(&nodes);
+        if inputs.is_empty() {
+            let candidates = self.names(&self.inputs());
+            return Err(Error::Ambiguous {
+                role: Role::Input,
+                candidates,
             });
         }
-        needed.retain(|id| !named.contains(id));
+        Ok(Part { inputs, nodes })
+    }
+
+    /// What the outputs depend on, down to these inputs, with inputs that they do not depend on.
+    pub(super) fn part_between(
+        &self,
+        inputs: Vec<Id>,
+        outputs: &[(String, Slot)],
+    ) -> Result<Part, Error> {
+        let of = outputs.iter().map(|(_, (id, _))| *id);
+        let nodes = self.ancestors(of.chain(inputs.iter().copied()), &inputs)?;
+        let mut needed = self.placeholders(&nodes);
+        needed.retain(|id| !inputs.contains(id));
         if needed.is_empty() {
-            return Ok(Part {
-                inputs: named,
-                nodes,
-            });
+            return Ok(Part { inputs, nodes });
         }
         Err(Error::Unbound {
             names: self.names(&needed),
         })
+    }
+
+    /// Refuses a part that takes too long to load.
+    pub(super) fn check_size(&self, part: &Part) -> Result<(), Error> {
+        let inputs = part.nodes.iter().map(|id| self.sources(*id).len());
+        check_size(part.nodes.len(), inputs.sum())
+    }
+
+    /// The placeholders among some nodes, in the order of the file.
+    fn placeholders(&self, nodes: &[Id]) -> Vec<Id> {
+        let is_placeholder = |id: &Id| self.node(*id).is_some_and(|node| node.op == PLACEHOLDER);
+        let mut placeholders: Vec<Id> = nodes.iter().copied().filter(is_placeholder).collect();
+        placeholders.sort_unstable();
+        placeholders
     }
 
     /// The nodes that some depend on, and these themselves, each after those that it depends on;
