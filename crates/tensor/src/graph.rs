@@ -8,7 +8,7 @@ use crate::runtime::libtensorflow;
 #[cfg(feature = "onnxruntime")]
 use crate::runtime::onnxruntime;
 use crate::tensor::{Element, Port, Tensor};
-use crate::{Directory, Error, Options, Runtime, graphdef, onnx};
+use crate::{Directory, Error, Options, Runtime, graphdef, onnx, savedmodel};
 use std::fmt;
 use std::path::Path;
 
@@ -107,20 +107,22 @@ impl Graph {
         )
     }
 
-    /// Loads a TensorFlow SavedModel: the graph of one of its signatures, with its variables as
+    /// Loads a TensorFlow SavedModel: one signature of one of its graphs, with the variables as
     /// constants.
     ///
-    /// Names are those of the signature.
+    /// Inputs and outputs are those of the signature, by its names for them, in alphabetical order.
+    /// All inputs have to be fed, also those that the outputs do not depend on; `options` can leave
+    /// out these, and those that have a default.
+    ///
+    /// The directory may be the one that holds `saved_model.pb`, or one around it, as long as there
+    /// is no other in it.
     ///
     /// # Errors
-    /// As of [`Graph::from_graphdef`].
+    /// - [`Error::UnknownTags`], [`Error::UnknownSignature`]: `options` do not say, or not
+    ///   correctly, what is meant;
+    /// - otherwise as of [`Graph::from_graphdef`].
     pub fn from_saved_model(files: &Directory, options: &Options) -> Result<Graph, Error> {
-        let native = || match files.file("saved_model.pb") {
-            None => Err(Error::Empty),
-            Some(_) => Err(Error::Unsupported {
-                operators: vec!["SavedModel".to_owned()],
-            }),
-        };
+        let native = || savedmodel::read(files, options)?.plan();
         let library = |runtime| match runtime {
             #[cfg(feature = "libtensorflow")]
             Runtime::LibTensorflow => Some(libtensorflow::load_saved_model(files, options)),

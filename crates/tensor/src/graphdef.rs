@@ -2,17 +2,18 @@
 
 mod attributes;
 mod constants;
-mod messages;
+mod folding;
+pub(crate) mod messages;
 mod operators;
 #[cfg(feature = "libtensorflow")]
 pub(crate) mod ports;
 mod wiring;
 
-use crate::plan::{Draft, check_size, load};
+use crate::plan::{Draft, load};
 use crate::protobuf::{Kind, check};
 use crate::shield::shield;
 use crate::{Error, Options};
-use constants::Constants;
+pub(crate) use constants::Constants;
 use messages::{GraphDef, NodeDef};
 use operators::Operation;
 use prost::Message;
@@ -52,9 +53,9 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
     let wiring = Wiring::of(&graph.node)?;
     let outputs = outputs(&graph, &wiring, options)?;
     let part = wiring.part(&outputs, &options.inputs, false)?;
-    let inputs = part.nodes.iter().map(|id| wiring.sources(*id).len());
-    check_size(part.nodes.len(), inputs.sum())?;
-    Importer::new(&wiring, &part)?.draft(&outputs)
+    wiring.check_size(&part)?;
+    let names = wiring.names(&part.inputs);
+    Importer::new(&wiring, &part, &HashMap::new())?.draft(names, &outputs)
 }
 
 /// The outputs that were asked for, or the one that the graph was made for.
@@ -76,6 +77,36 @@ fn outputs(
     wiring.outputs(&options.outputs)
 }
 
+/// A graph whose inputs and outputs are known.
+pub(crate) struct Known {
+    pub(crate) nodes: Vec<NodeDef>,
+    /// Values of `Const` nodes that are not in these themselves.
+    pub(crate) values: HashMap<String, Arc<Value>>,
+    /// Names of inputs, and of the placeholders that take them.
+    pub(crate) inputs: Vec<(String, String)>,
+    /// Names of outputs, and of the values that they are.
+    pub(crate) outputs: Vec<(String, String)>,
+}
+
+/// Checks what the outputs of a graph depend on.
+pub(crate) fn import(graph: &Known) -> Result<Draft, Error> {
+    let wiring = Wiring::of(&graph.nodes)?;
+    let missing = |name: &str| malformed(format!("there is no `{name}`"));
+    let slot = |name: &str| wiring.slot(name).ok_or_else(|| missing(name));
+    let mut outputs = Vec::with_capacity(graph.outputs.len());
+    for (name, value) in &graph.outputs {
+        outputs.push((name.clone(), slot(value)?));
+    }
+    let mut inputs = Vec::with_capacity(graph.inputs.len());
+    for (_, placeholder) in &graph.inputs {
+        inputs.push(slot(placeholder)?.0);
+    }
+    let part = wiring.part_between(inputs, &outputs, false)?;
+    wiring.check_size(&part)?;
+    let names = graph.inputs.iter().map(|(name, _)| name.clone()).collect();
+    Importer::new(&wiring, &part, &graph.values)?.draft(names, &outputs)
+}
+
 fn malformed(reason: String) -> Error {
     Error::Malformed {
         format: "TensorFlow GraphDef",
@@ -94,7 +125,11 @@ struct Importer<'a> {
 
 impl<'a> Importer<'a> {
     /// Looks at every node, and names everything that is unsupported about them.
-    fn new(wiring: &'a Wiring<'a>, part: &'a Part) -> Result<Importer<'a>, Error> {
+    fn new(
+        wiring: &'a Wiring<'a>,
+        part: &'a Part,
+        values: &HashMap<String, Arc<Value>>,
+    ) -> Result<Importer<'a>, Error> {
         let mut importer = Importer {
             wiring,
             part,
@@ -108,7 +143,9 @@ impl<'a> Importer<'a> {
             let Some(node) = wiring.node(*id) else {
                 continue;
             };
-            if let Err(reason) = importer.look_at(*id, node, &mut constants) {
+            if let Some(value) = values.get(&node.name) {
+                importer.constants.insert(*id, Arc::clone(value));
+            } else if let Err(reason) = importer.look_at(*id, node, &mut constants) {
                 unsupported.insert(reason);
             }
         }
@@ -136,7 +173,15 @@ impl<'a> Importer<'a> {
                 let (source, _) = self.resolve(*sources.get(input)?);
                 self.constants.get(&source).cloned()
             };
-            let operation = operators::operation(node, sources.len(), &constant)?;
+            let operation = || operators::operation(node, sources.len(), &constant);
+            let inputs: Option<Vec<Arc<Value>>> = (0..sources.len()).map(constant).collect();
+            if let Some(inputs) = inputs.filter(|inputs| folding::is_foldable(node, inputs))
+                && let Some(value) = folding::fold(node, operation()?, &inputs)
+            {
+                self.constants.insert(id, Arc::new(value));
+                return Ok(());
+            }
+            let operation = operation()?;
             self.operations.insert(id, operation);
         }
         Ok(())
@@ -189,11 +234,11 @@ impl<'a> Importer<'a> {
         slot
     }
 
-    fn draft(mut self, outputs: &[(String, Slot)]) -> Result<Draft, Error> {
+    fn draft(mut self, inputs: Vec<String>, outputs: &[(String, Slot)]) -> Result<Draft, Error> {
         let model = shield(|| self.model(outputs)).map_err(|reason| Error::Load { reason })??;
         Ok(Draft {
             model,
-            inputs: self.wiring.names(&self.part.inputs),
+            inputs,
             outputs: outputs.iter().map(|(name, _)| name.clone()).collect(),
         })
     }

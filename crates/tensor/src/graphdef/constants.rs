@@ -10,7 +10,7 @@ const MOST_REPEATED: usize = 1 << 24;
 
 /// Reads constants and keeps count of what they grow to.
 #[derive(Debug, Default)]
-pub(super) struct Constants {
+pub(crate) struct Constants {
     repeated: usize,
 }
 
@@ -24,6 +24,11 @@ impl Constants {
                 return Err("of another type than it declares".to_owned());
             }
         }
+        self.tensor(tensor)
+    }
+
+    /// A value, or what is wrong with it.
+    pub(crate) fn tensor(&mut self, tensor: &TensorProto) -> Result<Value, String> {
         let shape = tensor
             .tensor_shape
             .as_ref()
