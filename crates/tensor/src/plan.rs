@@ -115,9 +115,16 @@ impl Draft {
     }
 
     /// Gives every input a full type: the batch where the first axis is open, and a length of its
-    /// own to any other open axis that the graph does not settle.
+    /// own to any other open axis that the graph does not settle. An input that nothing depends on
+    /// is no part of the batch.
     fn close_inputs(&self, model: &mut InferenceModel, batch: &TDim) -> Result<(), Error> {
-        for position in 0..model.inputs.len() {
+        for (position, input) in model.inputs.clone().into_iter().enumerate() {
+            let outputs = model.nodes().get(input.node).map(|node| &node.outputs);
+            let output = outputs.and_then(|outputs| outputs.get(input.slot));
+            let unused = output.is_some_and(|output| output.successors.is_empty());
+            if unused && !model.outputs.contains(&input) {
+                continue;
+            }
             let mut fact = input_fact(model, position)?;
             let open = fact.shape.dims().next().is_some_and(|axis| match axis {
                 GenericFactoid::Any => true,

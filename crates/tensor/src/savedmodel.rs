@@ -10,14 +10,16 @@ mod messages;
 mod restoration;
 mod selection;
 mod table;
+#[cfg(test)]
+mod tests;
 mod variables;
 
 use crate::graphdef::{self, Known, messages as graph};
 use crate::plan::Draft;
 use crate::protobuf::{Kind, check};
 use crate::{Directory, Error, Options};
-use graph::{AttrValue, Attribute, NodeDef, TensorProto, TensorShapeProto};
-use inliner::{Feed, Inliner};
+use graph::{AttrValue, Attribute, DataType, NodeDef, TensorProto, TensorShapeProto};
+use inliner::{Feed, Flat, Inliner};
 use library::Library;
 use messages::{SavedModel, TensorInfo};
 use prost::Message;
@@ -80,13 +82,14 @@ pub(crate) fn read(files: &Directory, options: &Options) -> Result<Draft, Error>
     let meta = selection::meta_graph(&model, &options.tags)?;
     let selection = selection::select(meta, options)?;
     let library = Library::of(meta)?;
-    let mut inliner = Inliner::new(&library);
+    let mut inliner = Inliner::new(&library, bytes.len());
     let fed = feed(&selection, &library, &mut inliner)?;
     let (names, values) = outputs(&selection)?;
     let mut flat = inliner.flatten(&values)?;
     variables::check_unchanged(&flat, &mut inliner, &values)?;
     let prefix = format!("{root}variables/variables");
     let constants = variables::freeze(&mut flat, &mut inliner, meta, files, &prefix)?;
+    convert_shapes(&selection, &mut flat);
     let named = |node: &NodeDef| node.name.clone();
     let inputs = selection.fed.iter().map(|name| (*name).to_owned());
     let inputs = inputs.zip(fed.iter().map(named)).collect();
@@ -181,8 +184,9 @@ fn placeholder(position: usize, info: &TensorInfo, input: &NodeDef) -> NodeDef {
         })
     };
     node(
-        position,
+        format!(".input.{position}"),
         "Placeholder",
+        Vec::new(),
         [
             ("dtype", Attribute::Type(info.dtype)),
             ("shape", shape.unwrap_or_else(unknown)),
@@ -193,8 +197,9 @@ fn placeholder(position: usize, info: &TensorInfo, input: &NodeDef) -> NodeDef {
 /// A node for an input that has a value of its own.
 fn constant(position: usize, value: &TensorProto) -> NodeDef {
     node(
-        position,
+        format!(".input.{position}"),
         "Const",
+        Vec::new(),
         [
             ("dtype", Attribute::Type(value.dtype)),
             ("value", Attribute::Tensor(value.clone())),
@@ -202,15 +207,20 @@ fn constant(position: usize, value: &TensorProto) -> NodeDef {
     )
 }
 
-fn node(position: usize, operator: &str, attributes: [(&str, Attribute); 2]) -> NodeDef {
+fn node<const N: usize>(
+    name: String,
+    operator: &str,
+    input: Vec<String>,
+    attributes: [(&str, Attribute); N],
+) -> NodeDef {
     let attribute = |(name, value): (&str, Attribute)| {
         let value = AttrValue { value: Some(value) };
         (name.to_owned(), value)
     };
     NodeDef {
-        name: format!("input.{position}"),
+        name,
         op: operator.to_owned(),
-        input: Vec::new(),
+        input,
         attr: attributes.into_iter().map(attribute).collect(),
     }
 }
@@ -227,6 +237,25 @@ fn outputs<'a>(selection: &Selection<'a>) -> Result<(Vec<String>, Vec<&'a str>),
         values.push(info.name.as_str());
     }
     Ok((names, values))
+}
+
+/// Makes integers of outputs that are integers: a shape is something else to the runtime.
+fn convert_shapes(selection: &Selection<'_>, flat: &mut Flat<'_>) {
+    for (position, (_, info)) in selection.outputs.iter().enumerate() {
+        let integers = [DataType::Int32 as i32, DataType::Int64 as i32];
+        let value = flat.outputs.get_mut(position);
+        let Some(value) = value.filter(|_| integers.contains(&info.dtype)) else {
+            continue;
+        };
+        let name = format!(".output.{position}");
+        let value = std::mem::replace(value, name.clone());
+        flat.nodes.push(node(
+            name,
+            "Cast",
+            vec![value],
+            [("DstT", Attribute::Type(info.dtype))],
+        ));
+    }
 }
 
 /// What is said of a port that is a sparse or a ragged tensor.

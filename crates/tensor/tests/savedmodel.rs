@@ -78,6 +78,9 @@ impl Golden {
         for (port, found) in graph.outputs().iter().zip(&outputs) {
             let expected = &self.outputs[&port.name];
             assert_eq!(found.shape, expected.shape, "{what}: {}", port.name);
+            let element = expected.data.element();
+            assert_eq!(found.data.element(), element, "{what}: {}", port.name);
+            assert_eq!(port.element, element, "{what}: {}", port.name);
             let (found, expected) = (numbers(&found.data), numbers(&expected.data));
             for (found, expected) in found.iter().zip(&expected) {
                 let bound = 1e-6 * expected.abs().max(1.0);
@@ -125,7 +128,7 @@ fn goldens() -> Vec<(String, String, PathBuf)> {
 #[test]
 fn every_signature_computes_what_tensorflow_computes() {
     let goldens = goldens();
-    assert_eq!(goldens.len(), 16);
+    assert_eq!(goldens.len(), 17);
     for (model, name, path) in goldens {
         let golden = Golden::read(&path);
         let what = format!("{model}, {name}");
@@ -189,9 +192,9 @@ fn options_choose_among_a_signatures_inputs_and_outputs() {
 #[test]
 fn names_that_are_not_there_are_refused_with_those_that_are() {
     let module = directory("module");
-    let expected = "no signature `serving_default`, there are: embed, scaled, score";
+    let expected = "no signature `serving_default`, there are: embed, others, scaled, score";
     assert_eq!(refused(&module, &Options::default()), expected);
-    let expected = "no signature `nobody`, there are: embed, scaled, score";
+    let expected = "no signature `nobody`, there are: embed, others, scaled, score";
     assert_eq!(refused(&module, &signature("nobody")), expected);
 
     let options = Options {

@@ -3,7 +3,7 @@
 use super::graph::{AttrValue, Attribute, NodeDef};
 use super::library::{Body, Library, Reference};
 use super::malformed;
-use super::variables::{AXIS, is_variable};
+use super::variables::is_variable;
 use crate::Error;
 use crate::plan::at_most;
 use prost::Message;
@@ -21,8 +21,9 @@ const MOST_EFFECTS: usize = 200_000;
 /// Calls that a value is handed through, at most: more would go in a circle, as a rule.
 const MOST_STEPS: usize = 1_000;
 
-/// Bytes of all nodes, at most: one in a function is copied for each call.
-const MOST_BYTES: usize = 1 << 30;
+/// Bytes of all nodes, at most, beyond twice those of the file: a node of a function is copied for
+/// each call.
+const MOST_BYTES: usize = 1 << 26;
 
 /// A node of the graph, or of a function in one of its calls.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,7 @@ pub(super) struct Inliner<'b, 'a> {
     frames: Vec<Frame<'b, 'a>>,
     calls: HashMap<(usize, &'a str), usize>,
     feeds: HashMap<(&'a str, usize), Feed>,
+    most_bytes: usize,
 }
 
 /// What a value is.
@@ -74,7 +76,8 @@ enum Source<'f, 'a> {
 }
 
 impl<'b, 'a> Inliner<'b, 'a> {
-    pub(super) fn new(library: &'b Library<'a>) -> Inliner<'b, 'a> {
+    /// `length` is that of the file, in bytes.
+    pub(super) fn new(library: &'b Library<'a>, length: usize) -> Inliner<'b, 'a> {
         let graph = Frame {
             body: &library.graph,
             caller: None,
@@ -86,12 +89,13 @@ impl<'b, 'a> Inliner<'b, 'a> {
             frames: vec![graph],
             calls: HashMap::new(),
             feeds: HashMap::new(),
+            most_bytes: length.saturating_mul(2).saturating_add(MOST_BYTES),
         }
     }
 
     /// Puts something in place of a value of the graph; says if there was something already.
     pub(super) fn feed(&mut self, value: &str, feed: Feed) -> Result<bool, Error> {
-        match self.library.reference(&self.library.graph, value)? {
+        match self.reference(0, value)? {
             Reference::Output(node, slot) => {
                 Ok(self.feeds.insert((&node.name, slot), feed).is_some())
             }
@@ -103,9 +107,6 @@ impl<'b, 'a> Inliner<'b, 'a> {
     pub(super) fn flatten(&mut self, values: &[&'a str]) -> Result<Flat<'a>, Error> {
         let mut flat = Flat::default();
         let mut agenda = Agenda::default();
-        agenda.taken.insert(AXIS.to_owned());
-        let fed = self.feeds.values().filter_map(|feed| feed.node.as_ref());
-        agenda.taken.extend(fed.map(|node| node.name.clone()));
         for value in values {
             flat.outputs.push(self.named(0, value, &mut agenda)?);
         }
@@ -113,7 +114,7 @@ impl<'b, 'a> Inliner<'b, 'a> {
         while let Some((place, name)) = agenda.open.pop() {
             let mut node = self.filled(place);
             bytes = bytes.saturating_add(node.encoded_len());
-            at_most("bytes of nodes", bytes, MOST_BYTES)?;
+            at_most("bytes of nodes", bytes, self.most_bytes)?;
             node.name = name;
             for input in data(place.node) {
                 node.input
@@ -170,7 +171,7 @@ impl<'b, 'a> Inliner<'b, 'a> {
             if name.starts_with('_') {
                 continue;
             }
-            if let Some(value) = self.value(place, value) {
+            if let Some(value) = self.value(place.frame, value) {
                 node.attr.insert(name.clone(), value.clone());
             }
         }
@@ -187,8 +188,8 @@ impl<'b, 'a> Inliner<'b, 'a> {
     }
 
     /// An attribute's value; that of a function may be an attribute of its caller.
-    fn value(&self, place: Place<'a>, value: &'a AttrValue) -> Option<&'a AttrValue> {
-        let (mut frame, mut value) = (place.frame, value);
+    fn value(&self, frame: usize, value: &'a AttrValue) -> Option<&'a AttrValue> {
+        let (mut frame, mut value) = (frame, value);
         // Each step goes to a caller.
         while let Some(Attribute::Placeholder(name)) = &value.value {
             let caller = self.frames.get(frame)?.caller?;
@@ -205,12 +206,10 @@ impl<'b, 'a> Inliner<'b, 'a> {
     fn source(&mut self, frame: usize, text: &'a str) -> Result<Source<'_, 'a>, Error> {
         let (mut frame, mut text) = (frame, text);
         for _ in 0..MOST_STEPS {
-            let inside = self.frames.get(frame);
-            let inside = inside.ok_or_else(|| malformed("a call is missing"))?;
-            (frame, text) = match self.library.reference(inside.body, text)? {
+            (frame, text) = match self.reference(frame, text)? {
                 Reference::Argument(position) => {
                     let given = |caller: Place<'a>| data(caller.node).nth(position);
-                    let caller = inside.caller;
+                    let caller = self.frames.get(frame).and_then(|it| it.caller);
                     let given = caller.and_then(|caller| Some((caller.frame, given(caller)?)));
                     given.ok_or_else(|| malformed(format!("`{text}` is not given")))?
                 }
@@ -234,6 +233,14 @@ impl<'b, 'a> Inliner<'b, 'a> {
         Err(malformed("a value depends on itself"))
     }
 
+    /// What a name inside a call means.
+    fn reference(&self, frame: usize, text: &str) -> Result<Reference<'a>, Error> {
+        let inside = self.frames.get(frame);
+        let inside = inside.ok_or_else(|| malformed("a call is missing"))?;
+        let given = |value: &'a AttrValue| self.value(frame, value);
+        self.library.reference(inside.body, text, &given)
+    }
+
     fn is_fed(&self, place: Place<'a>, slot: usize) -> bool {
         place.frame == 0 && self.feeds.contains_key(&(place.node.name.as_str(), slot))
     }
@@ -247,7 +254,10 @@ impl<'b, 'a> Inliner<'b, 'a> {
         let library = self.library;
         let body = match node.op.as_str() {
             "PartitionedCall" | "StatefulPartitionedCall" => {
-                let function = node.attr.get("f").and_then(|it| self.value(place, it));
+                let function = node
+                    .attr
+                    .get("f")
+                    .and_then(|it| self.value(place.frame, it));
                 let name = match function.map(|function| &function.value) {
                     Some(Some(Attribute::Function(function))) => function.name.as_str(),
                     _ => "",
@@ -264,7 +274,7 @@ impl<'b, 'a> Inliner<'b, 'a> {
         let (depth, path) = caller.map_or((0, ""), |it| (it.depth + 1, it.path.as_str()));
         at_most("functions inside one another", depth, MOST_DEPTH)?;
         at_most("calls of functions", self.frames.len(), MOST_CALLS)?;
-        let path = shortened(&format!("{path}{}/", shortened(&node.name)));
+        let path = shortened(&format!("{path}{}/", shortened(&node.name))).to_owned();
         let call = self.frames.len();
         self.calls.insert((place.frame, &node.name), call);
         self.frames.push(Frame {
@@ -299,7 +309,7 @@ impl<'b, 'a> Inliner<'b, 'a> {
                 let node = inside.body.node(text);
                 node.ok_or_else(|| malformed(format!("there is no `{text}`")))?
             } else {
-                match self.library.reference(inside.body, text)? {
+                match self.reference(frame, text)? {
                     Reference::Output(node, slot) => {
                         if self.is_fed(Place { frame, node }, slot) {
                             continue;
@@ -352,7 +362,7 @@ impl<'b, 'a> Inliner<'b, 'a> {
     /// What tells a variable from others: its name for sharing, or that of its node.
     pub(super) fn variable(&self, place: Place<'a>) -> String {
         let name = place.node.attr.get("shared_name");
-        match name.and_then(|name| self.value(place, name)?.value.as_ref()) {
+        match name.and_then(|name| self.value(place.frame, name)?.value.as_ref()) {
             Some(Attribute::Text(name)) if !name.is_empty() => {
                 String::from_utf8_lossy(name).into_owned()
             }
@@ -372,6 +382,7 @@ impl<'b, 'a> Inliner<'b, 'a> {
 }
 
 /// The nodes to come, and what they are called: their paths, as long as these are short and unique.
+/// What begins with a dot is not in the file.
 #[derive(Default)]
 struct Agenda<'a> {
     open: Vec<(Place<'a>, String)>,
@@ -386,7 +397,8 @@ impl<'a> Agenda<'a> {
         let key = (place.frame, place.node.name.as_str());
         let number = self.names.len();
         self.names.entry(key).or_insert_with(|| {
-            let mut name = shortened(&format!("{path}{}", shortened(&place.node.name)));
+            let name = format!("{path}{}", shortened(&place.node.name));
+            let mut name = shortened(&name).trim_start_matches('.').to_owned();
             if self.taken.contains(&name) {
                 name = format!("{name}.{number}");
             }
@@ -399,14 +411,18 @@ impl<'a> Agenda<'a> {
     }
 }
 
-/// The end of a name: with many calls, long ones would take more memory than the file.
-fn shortened(name: &str) -> String {
+/// The end of a name: with many calls, long ones would take more memory than the file. A name begins
+/// with a letter or a digit.
+fn shortened(name: &str) -> &str {
     const LONGEST: usize = 500;
-    let start = name.len().saturating_sub(LONGEST);
-    let start = (start..=name.len()).find(|start| name.is_char_boundary(*start));
-    name.get(start.unwrap_or(0)..)
-        .unwrap_or_default()
-        .to_owned()
+    let Some(start) = name.len().checked_sub(LONGEST) else {
+        return name;
+    };
+    let mut starts = (start..name.len()).filter(|start| name.is_char_boundary(*start));
+    let end = starts
+        .find_map(|start| name.get(start..))
+        .unwrap_or_default();
+    end.trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
 }
 
 /// The inputs that are values, without the nodes that are only waited for.

@@ -63,8 +63,13 @@ impl<'a> Library<'a> {
         self.operators.get(operator).copied().or_else(function)
     }
 
-    /// What a name of a value means.
-    pub(super) fn reference(&self, body: &Body<'a>, text: &str) -> Result<Reference<'a>, Error> {
+    /// What a name of a value means; `given` tells attributes that are the caller's.
+    pub(super) fn reference(
+        &self,
+        body: &Body<'a>,
+        text: &str,
+        given: &Given<'_, 'a>,
+    ) -> Result<Reference<'a>, Error> {
         let missing = || malformed(format!("there is no `{text}`"));
         let mut parts = text.split(':');
         let name = parts.next().unwrap_or_default();
@@ -83,7 +88,7 @@ impl<'a> Library<'a> {
         let slot = match (body.function, rest) {
             (None, [slot, None, None]) => number(slot)?,
             (Some(_), [Some(result), slot, None]) => {
-                let first = self.first(node, result).ok_or_else(|| {
+                let first = self.first(node, result, given).ok_or_else(|| {
                     malformed(format!("`{text}`: no operator `{}` has it", node.op))
                 })?;
                 first.checked_add(number(slot)?).ok_or_else(missing)?
@@ -94,14 +99,14 @@ impl<'a> Library<'a> {
     }
 
     /// The number of a result's first output.
-    fn first(&self, node: &NodeDef, result: &str) -> Option<usize> {
+    fn first(&self, node: &'a NodeDef, result: &str, given: &Given<'_, 'a>) -> Option<usize> {
         let definition = self.definition(&node.op)?;
         let mut first = 0usize;
         for output in &definition.output_arg {
             if output.name == result {
                 return Some(first);
             }
-            first = first.checked_add(outputs(node, definition, output)?)?;
+            first = first.checked_add(outputs(node, definition, output, given)?)?;
         }
         None
     }
@@ -159,31 +164,30 @@ impl<'a> Body<'a> {
     }
 }
 
-/// How many outputs a result is: one, or a number or list of types among the attributes.
-fn outputs(node: &NodeDef, definition: &OpDef, result: &ArgDef) -> Option<usize> {
-    if !result.number_attr.is_empty() {
-        return match attribute(node, definition, &result.number_attr)? {
-            Attribute::Integer(number) => usize::try_from(*number).ok(),
-            _ => None,
-        };
-    }
-    if !result.type_list_attr.is_empty() {
-        return match attribute(node, definition, &result.type_list_attr)? {
-            Attribute::List(list) => Some(list.r#type.len()),
-            _ => None,
-        };
-    }
-    Some(1)
-}
+/// An attribute's value, where it may be an attribute of the caller.
+pub(super) type Given<'g, 'a> = dyn Fn(&'a AttrValue) -> Option<&'a AttrValue> + 'g;
 
-/// A node's attribute, or the default.
-fn attribute<'b>(node: &'b NodeDef, definition: &'b OpDef, name: &str) -> Option<&'b Attribute> {
-    let default = || -> Option<&'b AttrValue> {
-        let mut attributes = definition.attr.iter();
-        attributes
-            .find(|it| it.name == name)?
-            .default_value
-            .as_ref()
+/// How many outputs a result is: one, or a number or list of types among the attributes.
+fn outputs<'a>(
+    node: &'a NodeDef,
+    definition: &'a OpDef,
+    result: &ArgDef,
+    given: &Given<'_, 'a>,
+) -> Option<usize> {
+    let name = match (&result.number_attr, &result.type_list_attr) {
+        (number, list) if number.is_empty() && list.is_empty() => return Some(1),
+        (number, list) if number.is_empty() => list,
+        (number, _) => number,
     };
-    node.attr.get(name).or_else(default)?.value.as_ref()
+    let default = || {
+        let mut attributes = definition.attr.iter();
+        let attribute = attributes.find(|attribute| attribute.name == *name)?;
+        attribute.default_value.as_ref()
+    };
+    let value = node.attr.get(name).or_else(default)?;
+    match given(value)?.value.as_ref()? {
+        Attribute::Integer(number) => usize::try_from(*number).ok(),
+        Attribute::List(list) => Some(list.r#type.len()),
+        _ => None,
+    }
 }

@@ -36,7 +36,7 @@ pub(super) fn entries(file: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Error> 
     let mut last: Option<Vec<u8>> = None;
     let mut room = MOST_KEYS;
     let index = block(file, index)?;
-    // Without a bound, entries of the index that lead to the same block would repeat it.
+    // An index cannot lead to the same block again and again: that would be out of order.
     let mut blocks = Block::of(&index)?;
     let mut key = Vec::new();
     while let Some(mut place) = blocks.next(&mut key)? {
@@ -144,4 +144,123 @@ fn handle(bytes: &mut &[u8]) -> Option<(usize, usize)> {
 
 fn varint(bytes: &mut &[u8]) -> Option<usize> {
     crate::protobuf::varint(bytes).and_then(|number| usize::try_from(number).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FOOTER, MAGIC, entries, masked};
+
+    /// A block with its trailer.
+    fn block(contents: &[u8], compression: u8) -> Vec<u8> {
+        let mut block = contents.to_vec();
+        block.push(compression);
+        block.extend(masked(crc32c::crc32c(&block)).to_le_bytes());
+        block
+    }
+
+    fn contents(entries: &[&[u8]]) -> Vec<u8> {
+        let mut contents = entries.concat();
+        contents.extend([0; 8]);
+        *contents.iter_mut().rev().nth(3).unwrap() = 1;
+        contents
+    }
+
+    fn varint(mut number: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while number > 127 {
+            bytes.push(number as u8 | 128);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
+    }
+
+    /// A table of data blocks, each under a key of one byte.
+    fn table(blocks: &[Vec<u8>]) -> Vec<u8> {
+        let (mut file, mut index) = (Vec::new(), Vec::new());
+        for (key, block) in blocks.iter().enumerate() {
+            let place = [varint(file.len()), varint(block.len() - 5)].concat();
+            index.extend([0, 1, place.len() as u8, key as u8]);
+            index.extend(place);
+            file.extend(block);
+        }
+        let index = block(&contents(&[&index]), 0);
+        let mut footer = [vec![0, 0], varint(file.len()), varint(index.len() - 5)].concat();
+        footer.resize(FOOTER - 8, 0);
+        file.extend(index);
+        file.extend(footer);
+        file.extend(MAGIC.to_le_bytes());
+        file
+    }
+
+    fn refused(blocks: &[Vec<u8>]) -> String {
+        entries(&table(blocks)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn keys_share_what_they_begin_with() {
+        let one = block(
+            &contents(&[&[0, 0, 1, 7], b"\x00\x02\x01ab1", b"\x01\x01\x02c23"]),
+            0,
+        );
+        let two = snap::raw::Encoder::new().compress_vec(&contents(&[b"\x00\x01\x00b"]));
+        let two = block(&two.unwrap(), 1);
+        let found = entries(&table(&[one, two])).unwrap();
+        let found: Vec<(&[u8], &[u8])> = found.iter().map(|(k, v)| (&**k, &**v)).collect();
+        let expected: [(&[u8], &[u8]); 4] =
+            [(b"", b"\x07"), (b"ab", b"1"), (b"ac", b"23"), (b"b", b"")];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn blocks_that_come_twice_or_out_of_order_are_refused() {
+        let one = block(&contents(&[b"\x00\x01\x00b"]), 0);
+        let expected = "not a TensorFlow SavedModel: the variables' index is not in order";
+        assert_eq!(refused(&[one.clone(), one]), expected);
+    }
+
+    #[test]
+    fn immense_keys_and_blocks_are_refused() {
+        let mut long = [&[0][..], &varint(1 << 20), &[0]].concat();
+        long.extend(vec![b'a'; 1 << 20]);
+        let mut entries = vec![long];
+        // Each is longer than the one before, by one byte.
+        for longer in 0..70 {
+            entries.push([&varint((1 << 20) + longer)[..], &[1, 0, b'a']].concat());
+        }
+        let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        let error = refused(&[block(&contents(&entries), 0)]);
+        assert!(error.ends_with("has immense keys"), "{error}");
+
+        let bomb = block(&[&varint(0xffff_ffff)[..], &[0, 0]].concat(), 1);
+        let error = refused(&[bomb]);
+        assert!(
+            error.ends_with("a block of the variables' index is immense"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn lengths_beyond_the_end_are_refused() {
+        for entry in [
+            &b"\x01\x01\x00b"[..],
+            b"\x00\x09\x00b",
+            b"\x00\x01\x09b",
+            b"\x00",
+            b"\xff",
+        ] {
+            let error = refused(&[block(&contents(&[entry]), 0)]);
+            assert!(
+                error.ends_with("an entry of the variables' index is broken"),
+                "{error}"
+            );
+        }
+        let error = refused(&[block(&[9, 9, 9, 9], 0)]);
+        assert!(
+            error.ends_with("a block of the variables' index is broken"),
+            "{error}"
+        );
+        let error = refused(&[block(&[9], 7)]);
+        assert!(error.ends_with("has an unknown compression"), "{error}");
+    }
 }

@@ -11,8 +11,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::Tensor as Value;
 
-/// The node of the axis that embeddings are looked up along.
-pub(super) const AXIS: &str = "axis.0";
+/// The constant that is the axis that embeddings are looked up along.
+const AXIS: &str = ".axis";
 
 /// Whether an operator is a variable, or a handle of one.
 pub(super) fn is_variable(operator: &str) -> bool {

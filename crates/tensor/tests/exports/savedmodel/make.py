@@ -214,6 +214,11 @@ class Scorer(tf.Module):
         return {"found": found, "rank": tf.argmax(found, axis=1)}
 
     @tf.function(input_signature=[spec(None, WIDTH)])
+    def others(self, x):
+        """Results that are not computed, or not of the input's type."""
+        return {"x": x, "shape": tf.shape(x), "bias": self.bias, "three": tf.constant(3)}
+
+    @tf.function(input_signature=[spec(None, WIDTH)])
     def counted(self, x):
         self.calls.assign_add(1)
         return {"y": tf.reduce_sum(x, 1) * tf.cast(self.calls, tf.float32)}
@@ -221,13 +226,14 @@ class Scorer(tf.Module):
 
 def tensorflow_two():
     scorer = Scorer()
-    names = "score", "scaled", "embed"
+    names = "score", "scaled", "embed", "others"
     module(
         "module",
         scorer,
         {
             "score": {"x": rows},
-            "scaled": {"x": rows, "scale": np.float32(1.5), "unused": rows[:, 0]},
+            "scaled": {"x": rows, "scale": np.float32(1.5), "unused": rows[0]},
+            "others": {"x": rows},
             "embed": {"ids": np.array([4, 0, 2]), "weight": rows[0, :3]},
         },
         {name: getattr(scorer, name) for name in names},
