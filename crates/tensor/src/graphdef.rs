@@ -2,6 +2,7 @@
 
 mod attributes;
 mod constants;
+mod folding;
 pub(crate) mod messages;
 mod operators;
 mod wiring;
@@ -161,7 +162,15 @@ impl<'a> Importer<'a> {
                 let (source, _) = self.resolve(*sources.get(input)?);
                 self.constants.get(&source).cloned()
             };
-            let operation = operators::operation(node, sources.len(), &constant)?;
+            let operation = || operators::operation(node, sources.len(), &constant);
+            let inputs: Option<Vec<Arc<Value>>> = (0..sources.len()).map(constant).collect();
+            if let Some(inputs) = inputs.filter(|inputs| folding::is_foldable(node, inputs))
+                && let Some(value) = folding::fold(node, operation()?, &inputs)
+            {
+                self.constants.insert(id, Arc::new(value));
+                return Ok(());
+            }
+            let operation = operation()?;
             self.operations.insert(id, operation);
         }
         Ok(())

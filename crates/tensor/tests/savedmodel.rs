@@ -128,7 +128,7 @@ fn goldens() -> Vec<(String, String, PathBuf)> {
 #[test]
 fn every_signature_computes_what_tensorflow_computes() {
     let goldens = goldens();
-    assert_eq!(goldens.len(), 17);
+    assert_eq!(goldens.len(), 18);
     for (model, name, path) in goldens {
         let golden = Golden::read(&path);
         let what = format!("{model}, {name}");

@@ -274,6 +274,15 @@ def keras_three():
     shutil.rmtree("keras_save", ignore_errors=True)
     module("keras_save", model, {"serving_default": {"inputs": rows}})
 
+    # Computes which axes it sums over.
+    rank_three = keras.Sequential([
+        layers.Input((WIDTH,), name="x"),
+        layers.Reshape((1, WIDTH)),
+        layers.Dense(3, activation="relu"),
+        layers.Flatten(),
+    ])
+    exported("keras_rank_three", rank_three, {"x": rows[:1]})
+
     a, b = layers.Input((4,), name="a"), layers.Input((2,), name="b")
     joined = layers.Concatenate()([layers.Dense(3, activation="tanh")(a), b])
     outputs = {"mean": layers.Dense(1, name="mean")(joined), "sum": layers.Add()([b, b])}
