@@ -176,13 +176,12 @@ impl<'a> Importer<'a> {
             let operation = || operators::operation(node, sources.len(), &constant);
             let inputs: Option<Vec<Arc<Value>>> = (0..sources.len()).map(constant).collect();
             if let Some(inputs) = inputs.filter(|inputs| folding::is_foldable(node, inputs))
-                && let Some(value) = folding::fold(node, operation()?, &inputs)
+                && let Some(value) = folding::fold(node, &inputs, &operation)
             {
                 self.constants.insert(id, Arc::new(value));
                 return Ok(());
             }
-            let operation = operation()?;
-            self.operations.insert(id, operation);
+            self.operations.insert(id, operation()?);
         }
         Ok(())
     }

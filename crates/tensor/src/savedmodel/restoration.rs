@@ -19,6 +19,8 @@ const SCHEMA: &[Kind] = &[&[(1, 1)], &[(2, 2)], &[]];
 /// Keys of the variables' files, by variables.
 pub(super) struct Restoration {
     restored: HashMap<String, String>,
+    /// Whether the checkpoint's objects are among them.
+    complete: bool,
 }
 
 impl Restoration {
@@ -45,7 +47,10 @@ impl Restoration {
                 }
             }
         }
-        Ok(Restoration { restored })
+        Ok(Restoration {
+            restored,
+            complete: false,
+        })
     }
 
     /// The key of a variable, where it is told by the graph, by the objects, or by its name, as a
@@ -54,11 +59,14 @@ impl Restoration {
         if let Some(key) = self.restored.get(variable) {
             return Ok(key.clone());
         }
-        for (name, key) in objects(bundle)? {
-            self.restored.entry(name).or_insert(key);
+        if !self.complete {
+            self.complete = true;
+            for (name, key) in objects(bundle)? {
+                self.restored.entry(name).or_insert(key);
+            }
         }
-        let key = self.restored.entry(variable.to_owned());
-        Ok(key.or_insert_with(|| variable.to_owned()).clone())
+        let key = self.restored.get(variable).cloned();
+        Ok(key.unwrap_or_else(|| variable.to_owned()))
     }
 }
 

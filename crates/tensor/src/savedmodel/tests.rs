@@ -146,7 +146,7 @@ fn run(graph: &Graph) -> Data {
 fn refused(meta_graph: MetaGraphDef) -> String {
     let begun = Instant::now();
     let error = load(meta_graph).unwrap_err().to_string();
-    assert!(begun.elapsed() < Duration::from_secs(10), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(60), "{error}");
     error
 }
 

@@ -216,7 +216,9 @@ class Scorer(tf.Module):
     @tf.function(input_signature=[spec(None, WIDTH)])
     def others(self, x):
         """Results that are not computed, or not of the input's type."""
-        return {"x": x, "shape": tf.shape(x), "bias": self.bias, "three": tf.constant(3)}
+        squeezed = x[:, :3] + tf.squeeze(tf.reshape(self.bias, [1, 1, 3]))
+        constants = {"bias": self.bias, "three": tf.constant(3)}
+        return {"x": x, "shape": tf.shape(x), "squeezed": squeezed, **constants}
 
     @tf.function(input_signature=[spec(None, WIDTH)])
     def counted(self, x):
