@@ -1,7 +1,11 @@
 //! ONNX files: `onnx/onnx.proto`.
 
+mod attributes;
+mod kernel;
 mod operators;
 mod scaler;
+mod transform;
+mod trees;
 mod values;
 
 use crate::plan::{Draft, check_size, load};

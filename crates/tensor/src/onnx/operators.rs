@@ -1,6 +1,8 @@
 //! The ONNX operators that are evaluated: those of the runtime, but for some that it does not
 //! evaluate faithfully, without end, or not twice alike.
 
+use super::kernel::operator;
+use super::trees;
 use crate::functions::Function;
 use std::sync::OnceLock;
 use tract_onnx::Onnx;
@@ -75,6 +77,15 @@ pub(super) fn runtime() -> &'static Onnx {
             Ok((Function::Softplus.operator(), vec![]))
         });
         register.insert("Tanh", |_, _| Ok((Function::Tanh.operator(), vec![])));
+        register.insert("TreeEnsemble", |context, node| {
+            operator(context, node, trees::ensemble)
+        });
+        register.insert("TreeEnsembleClassifier", |context, node| {
+            operator(context, node, trees::classifier)
+        });
+        register.insert("TreeEnsembleRegressor", |context, node| {
+            operator(context, node, trees::regressor)
+        });
         onnx
     })
 }
