@@ -1,9 +1,15 @@
 //! ONNX files: `onnx/onnx.proto`.
 
 mod attributes;
+mod cast;
+mod encoders;
+mod features;
 mod kernel;
+mod labels;
+mod linear;
 mod operators;
-mod scaler;
+mod products;
+mod svm;
 mod transform;
 mod trees;
 mod values;
@@ -129,8 +135,6 @@ fn part(
         }
         if let Err(reason) = operators::check(node) {
             unsupported.insert(reason);
-        } else if scaler::is_scaler(node) {
-            part.node.extend(scaler::rewritten(node));
         } else if !operators::is_dictionary(node) {
             part.node.push(node.clone());
         }

@@ -33,6 +33,13 @@ impl<'a> Attributes<'a> {
         Ok(Some(attribute))
     }
 
+    /// The version of `ai.onnx.ml` that the file was written for.
+    pub(super) fn version(self) -> i64 {
+        let sets = &self.context.model.opset_import;
+        let learning = sets.iter().find(|set| set.domain == "ai.onnx.ml");
+        learning.map_or(1, |set| set.version)
+    }
+
     pub(super) fn has(self, name: &str) -> bool {
         self.node.attribute.iter().any(|a| a.name == name)
     }

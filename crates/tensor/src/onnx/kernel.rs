@@ -60,6 +60,22 @@ pub(super) fn operator(
     Ok((expand(operation), Vec::new()))
 }
 
+/// Adds a kernel of one output to a graph.
+pub(super) fn node_of(
+    name: &str,
+    kernel: Arc<dyn Kernel>,
+    prefix: &str,
+    model: &mut TypedModel,
+    inputs: &[OutletId],
+) -> TractResult<TVec<OutletId>> {
+    let operation = Operation {
+        name: name.to_owned(),
+        kernel,
+        wanted: Arc::new([0]),
+    };
+    model.wire_node(prefix, operation, inputs)
+}
+
 impl Operation {
     fn wanted<T: Clone>(&self, all: &[T]) -> TractResult<TVec<T>> {
         let missing = || format_err!("{} has {} outputs", self.name, all.len());

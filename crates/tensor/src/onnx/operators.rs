@@ -2,11 +2,15 @@
 //! evaluate faithfully, without end, or not twice alike.
 
 use super::kernel::operator;
-use super::trees;
+use super::{cast, encoders, features, linear, svm, trees};
 use crate::functions::Function;
 use std::sync::OnceLock;
 use tract_onnx::Onnx;
-use tract_onnx::pb::{AttributeProto, NodeProto};
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::tensor_proto::DataLocation;
+use tract_onnx::pb::{NodeProto, TensorProto};
+use tract_onnx::tract_hir::internal::{InferenceOp, TractResult};
+use tract_onnx::tract_hir::ops::expandable::expand;
 
 /// `ZipMap` makes dictionaries, for the comfort of Python, of a tensor of probabilities.
 pub(super) fn is_dictionary(node: &NodeProto) -> bool {
@@ -18,7 +22,7 @@ pub(super) fn check(node: &NodeProto) -> Result<(), String> {
     if !matches!(node.domain.as_str(), "" | "ai.onnx" | "ai.onnx.ml") {
         return Err(format!("{}.{}", node.domain, node.op_type));
     }
-    if is_dictionary(node) || super::scaler::is_scaler(node) {
+    if is_dictionary(node) {
         return Ok(());
     }
     let name = node.op_type.as_str();
@@ -30,9 +34,19 @@ pub(super) fn check(node: &NodeProto) -> Result<(), String> {
         | "RandomUniformLike" => true,
         _ => false,
     };
+    let of_learning = LEARNING.iter().any(|(learning, _)| *learning == name);
+    if of_learning != (node.domain == "ai.onnx.ml") {
+        return Err(format!("{}.{name}", node.domain));
+    }
     let registered = runtime().op_register.0.contains_key(name);
     if refused || !registered {
         return Err(name.to_owned());
+    }
+    let external =
+        |tensor: &TensorProto| tensor.data_location == Some(DataLocation::External as i32);
+    let mut attributes = node.attribute.iter();
+    if attributes.any(|a| a.t.iter().chain(&a.tensors).any(external)) {
+        return Err("external data".to_owned());
     }
     if node
         .attribute
@@ -41,17 +55,44 @@ pub(super) fn check(node: &NodeProto) -> Result<(), String> {
     {
         return Err(format!("{name} with a graph of its own"));
     }
-    let text = |attribute: &AttributeProto| {
-        attribute.name == "classlabels_strings" && !attribute.strings.is_empty()
-    };
-    if name.ends_with("Classifier") && node.attribute.iter().any(text) {
-        return Err(format!("{name} with text for labels"));
-    }
     if name == "Dropout" && node.input.len() > 2 {
         return Err("Dropout in training".to_owned());
     }
     Ok(())
 }
+
+type Build =
+    fn(&ParsingContext<'_>, &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
+
+/// The operators of `ai.onnx.ml`.
+const LEARNING: &[(&str, Build)] = &[
+    ("ArrayFeatureExtractor", |c, n| {
+        operator(c, n, features::extractor)
+    }),
+    ("Binarizer", |c, n| operator(c, n, features::binarizer)),
+    ("CategoryMapper", |c, n| operator(c, n, encoders::category)),
+    ("FeatureVectorizer", |c, n| {
+        operator(c, n, features::vectorizer)
+    }),
+    ("Imputer", |c, n| operator(c, n, features::imputer)),
+    ("LabelEncoder", |c, n| operator(c, n, encoders::label)),
+    ("LinearClassifier", |c, n| {
+        operator(c, n, linear::classifier)
+    }),
+    ("LinearRegressor", |c, n| operator(c, n, linear::regressor)),
+    ("Normalizer", |c, n| operator(c, n, features::normalizer)),
+    ("OneHotEncoder", |c, n| operator(c, n, encoders::one_hot)),
+    ("SVMClassifier", |c, n| operator(c, n, svm::classifier)),
+    ("SVMRegressor", |c, n| operator(c, n, svm::regressor)),
+    ("Scaler", |c, n| operator(c, n, features::scaler)),
+    ("TreeEnsemble", |c, n| operator(c, n, trees::ensemble)),
+    ("TreeEnsembleClassifier", |c, n| {
+        operator(c, n, trees::classifier)
+    }),
+    ("TreeEnsembleRegressor", |c, n| {
+        operator(c, n, trees::regressor)
+    }),
+];
 
 /// The runtime's importer, with its operators corrected. What a file says of the shapes and types
 /// in between is left aside: they follow from the inputs.
@@ -62,6 +103,10 @@ pub(super) fn runtime() -> &'static Onnx {
             .with_ignore_output_types(true)
             .with_ignore_value_info(true);
         let register = &mut onnx.op_register;
+        register.insert("Cast", |_, node| {
+            let to = node.get_attr("to")?;
+            Ok((expand(cast::Cast { to }), vec![]))
+        });
         register.insert("Erf", |_, _| Ok((Function::Erf.operator(), vec![])));
         register.insert("LeakyRelu", |_, node| {
             let slope = node
@@ -77,15 +122,9 @@ pub(super) fn runtime() -> &'static Onnx {
             Ok((Function::Softplus.operator(), vec![]))
         });
         register.insert("Tanh", |_, _| Ok((Function::Tanh.operator(), vec![])));
-        register.insert("TreeEnsemble", |context, node| {
-            operator(context, node, trees::ensemble)
-        });
-        register.insert("TreeEnsembleClassifier", |context, node| {
-            operator(context, node, trees::classifier)
-        });
-        register.insert("TreeEnsembleRegressor", |context, node| {
-            operator(context, node, trees::regressor)
-        });
+        for (name, build) in LEARNING {
+            register.insert(name, *build);
+        }
         onnx
     })
 }

@@ -13,8 +13,9 @@ mod sums;
 
 use super::attributes::Attributes;
 use super::kernel::{Fact, Kernel, check_numbers, fact, only, open_rows_of, rows_of};
+use super::labels::Labels;
 use super::transform::{Transform, probit};
-use classes::{Classes, Labels};
+use classes::Classes;
 use leaves::{Leaves, Real};
 use std::sync::Arc;
 use sums::{Aggregate, Form, Sums};
@@ -100,7 +101,7 @@ pub(super) fn ensemble(attributes: Attributes<'_>) -> TractResult<Arc<dyn Kernel
 }
 
 pub(super) fn classifier(attributes: Attributes<'_>) -> TractResult<Arc<dyn Kernel>> {
-    let labels = Labels::of(attributes)?;
+    let labels = Labels::of(attributes, "classlabels_strings", "classlabels_int64s")?;
     let ensemble = nodes::classifier(attributes, labels.len())?;
     let classes = Classes::new(labels, &ensemble)?;
     Ok(Arc::new(Classifier { ensemble, classes }))

@@ -1,49 +1,12 @@
 //! From the sums of a row to its class.
 
-use super::super::attributes::Attributes;
 use super::leaves::Real;
 use super::sums::Sums;
 use super::{Ensemble, Transform};
+use crate::onnx::labels::Labels;
 use crate::onnx::transform::{logistic, probit};
 use std::collections::BTreeSet;
-use tract_onnx::tract_hir::internal::{Datum, DatumType, TractResult, ensure};
-
-/// The names of classes.
-#[derive(Debug, Clone)]
-pub(super) enum Labels {
-    Integers(Vec<i64>),
-    Texts(Vec<String>),
-}
-
-impl Labels {
-    pub(super) fn of(attributes: Attributes<'_>) -> TractResult<Labels> {
-        let texts = attributes.texts("classlabels_strings")?;
-        let integers = attributes.ints("classlabels_int64s")?.to_vec();
-        ensure!(
-            texts.is_empty() != integers.is_empty(),
-            "class labels have to be integers or text"
-        );
-        Ok(if texts.is_empty() {
-            Labels::Integers(integers)
-        } else {
-            Labels::Texts(texts)
-        })
-    }
-
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Labels::Integers(labels) => labels.len(),
-            Labels::Texts(labels) => labels.len(),
-        }
-    }
-
-    pub(super) fn datum(&self) -> DatumType {
-        match self {
-            Labels::Integers(_) => i64::datum_type(),
-            Labels::Texts(_) => String::datum_type(),
-        }
-    }
-}
+use tract_onnx::tract_hir::internal::{TractResult, ensure};
 
 /// The class of a row. Where the trees weigh both of two classes, ONNX Runtime names them 1 and 0
 /// whatever their integers are.
