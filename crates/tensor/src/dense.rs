@@ -248,6 +248,12 @@ fn layer(model: &TypedModel, node: &TypedNode) -> TractResult<Option<(Dense, usi
         function = Some(*found);
         last = next.id;
     }
+    // A product that nothing follows, of values that come from outside, is no layer but a linear
+    // model or a projection of raw features. The runtime's kernels round it as others do.
+    let comes_from_a_layer = model.node(rows.node).op_is::<Dense>();
+    if function.is_none() && !comes_from_a_layer {
+        return Ok(None);
+    }
     Ok(Some((
         Dense::new(&weights, transposed, biases.as_deref(), function)?,
         last,

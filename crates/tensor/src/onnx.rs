@@ -1,7 +1,9 @@
 //! ONNX files: `onnx/onnx.proto`.
 
+mod arithmetic;
 mod attributes;
 mod cast;
+mod distances;
 mod encoders;
 mod features;
 mod kernel;
@@ -9,6 +11,7 @@ mod labels;
 mod linear;
 mod operators;
 mod products;
+mod reductions;
 mod svm;
 mod transform;
 mod trees;

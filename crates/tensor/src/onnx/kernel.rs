@@ -48,9 +48,19 @@ pub(super) fn operator(
     node: &NodeProto,
     maker: Maker,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    let attributes = super::attributes::Attributes::new(node, context);
-    let kernel = maker(attributes)
-        .map_err(|cause| format_err!("{} `{}`: {cause}", node.op_type, node.name))?;
+    operator_of(
+        node,
+        maker(super::attributes::Attributes::new(node, context)),
+    )
+}
+
+/// The same of a kernel that was made otherwise.
+pub(super) fn operator_of(
+    node: &NodeProto,
+    kernel: TractResult<Arc<dyn Kernel>>,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let kernel =
+        kernel.map_err(|cause| format_err!("{} `{}`: {cause}", node.op_type, node.name))?;
     let named = |(position, name): (usize, &String)| (!name.is_empty()).then_some(position);
     let operation = Operation {
         name: node.op_type.clone(),

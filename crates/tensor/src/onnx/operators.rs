@@ -1,8 +1,11 @@
 //! The ONNX operators that are evaluated: those of the runtime, but for some that it does not
 //! evaluate faithfully, without end, or not twice alike.
 
-use super::kernel::operator;
-use super::{cast, encoders, features, linear, svm, trees};
+use super::arithmetic::{Arithmetic, constant, is_zero};
+use super::attributes::Attributes;
+use super::kernel::{operator, operator_of};
+use super::reductions::{Reduction, reduction};
+use super::{cast, distances, encoders, features, linear, svm, trees};
 use crate::functions::Function;
 use std::sync::OnceLock;
 use tract_onnx::Onnx;
@@ -10,7 +13,9 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::{NodeProto, TensorProto};
 use tract_onnx::tract_hir::internal::{InferenceOp, TractResult};
+use tract_onnx::tract_hir::ops::binary::BinIntoHir;
 use tract_onnx::tract_hir::ops::expandable::expand;
+use tract_onnx::tract_hir::tract_core::ops::math::Mul;
 
 /// `ZipMap` makes dictionaries, for the comfort of Python, of a tensor of probabilities.
 pub(super) fn is_dictionary(node: &NodeProto) -> bool {
@@ -19,7 +24,8 @@ pub(super) fn is_dictionary(node: &NodeProto) -> bool {
 
 /// Says what is unsupported about a node, if anything is.
 pub(super) fn check(node: &NodeProto) -> Result<(), String> {
-    if !matches!(node.domain.as_str(), "" | "ai.onnx" | "ai.onnx.ml") {
+    let is_distances = node.domain == "com.microsoft" && node.op_type == "CDist";
+    if !matches!(node.domain.as_str(), "" | "ai.onnx" | "ai.onnx.ml") && !is_distances {
         return Err(format!("{}.{}", node.domain, node.op_type));
     }
     if is_dictionary(node) {
@@ -28,7 +34,8 @@ pub(super) fn check(node: &NodeProto) -> Result<(), String> {
     let name = node.op_type.as_str();
     let refused = match name {
         // Control flow: there is no telling whether it ends.
-        "If" | "Loop" | "Scan" => true,
+        "If" | "Loop" => true,
+        "Scan" => !distances::is_scan_of_distances(node),
         // Chance.
         "Bernoulli" | "Multinomial" | "RandomNormal" | "RandomNormalLike" | "RandomUniform"
         | "RandomUniformLike" => true,
@@ -48,10 +55,11 @@ pub(super) fn check(node: &NodeProto) -> Result<(), String> {
     if attributes.any(|a| a.t.iter().chain(&a.tensors).any(external)) {
         return Err("external data".to_owned());
     }
-    if node
-        .attribute
-        .iter()
-        .any(|attribute| attribute.g.is_some() || !attribute.graphs.is_empty())
+    if name != "Scan"
+        && node
+            .attribute
+            .iter()
+            .any(|attribute| attribute.g.is_some() || !attribute.graphs.is_empty())
     {
         return Err(format!("{name} with a graph of its own"));
     }
@@ -103,6 +111,39 @@ pub(super) fn runtime() -> &'static Onnx {
             .with_ignore_output_types(true)
             .with_ignore_value_info(true);
         let register = &mut onnx.op_register;
+        register.insert("CDist", |context, node| {
+            operator(context, node, distances::distances)
+        });
+        register.insert("Scan", |_, node| operator_of(node, distances::scan(node)));
+        register.insert("ReduceSumSquare", |context, node| {
+            let attributes = Attributes::new(node, context);
+            operator_of(
+                node,
+                reduction(context, node, attributes, Reduction::SumSquare),
+            )
+        });
+        register.insert("ReduceLogSumExp", |context, node| {
+            let attributes = Attributes::new(node, context);
+            operator_of(
+                node,
+                reduction(context, node, attributes, Reduction::LogSumExp),
+            )
+        });
+        register.insert("Div", |_, _| Ok((expand(Arithmetic::Quotient), vec![])));
+        register.insert("Mul", |context, node| {
+            let mut by_zero = false;
+            for name in &node.input {
+                by_zero |= constant(context, name)?.is_some_and(|value| is_zero(&value));
+            }
+            Ok((
+                if by_zero {
+                    expand(Arithmetic::Product)
+                } else {
+                    Mul.into_hir()
+                },
+                vec![],
+            ))
+        });
         register.insert("Cast", |_, node| {
             let to = node.get_attr("to")?;
             Ok((expand(cast::Cast { to }), vec![]))
