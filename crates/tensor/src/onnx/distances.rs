@@ -3,7 +3,6 @@
 //! Every other `Scan` is refused.
 
 use super::kernel::{Fact, Kernel, fact, slice};
-use super::reductions::lane_sums;
 use std::sync::Arc;
 use tract_onnx::pb::{GraphProto, NodeProto};
 use tract_onnx::tract_hir::internal::{
@@ -158,26 +157,23 @@ trait Real: Datum + Copy {
 }
 
 macro_rules! real {
-    ($real:ty, $lanes:literal) => {
+    ($real:ty) => {
         impl Real for $real {
             fn distance(metric: Metric, a: &[$real], b: &[$real]) -> $real {
                 let differences = a.iter().zip(b).map(|(a, b)| a - b);
+                let squares = || differences.clone().fold(0.0, |sum: $real, d| sum + d * d);
                 match metric {
-                    Metric::Manhattan => lane_sums::<$real, $lanes>(differences.map(<$real>::abs)),
-                    Metric::SquaredEuclidean => {
-                        lane_sums::<$real, $lanes>(differences.map(|d| d * d))
-                    }
-                    Metric::Euclidean => {
-                        lane_sums::<$real, $lanes>(differences.map(|d| d * d)).sqrt()
-                    }
+                    Metric::Manhattan => differences.fold(0.0, |sum, d| sum + d.abs()),
+                    Metric::SquaredEuclidean => squares(),
+                    Metric::Euclidean => squares().sqrt(),
                 }
             }
         }
     };
 }
 
-real!(f32, 4);
-real!(f64, 2);
+real!(f32);
+real!(f64);
 
 impl Kernel for Distances {
     fn facts(&self, inputs: &[Fact]) -> TractResult<Vec<Fact>> {

@@ -90,7 +90,6 @@ impl Reduce {
         let order: Vec<usize> = kept.chain(axes.iter().copied()).collect();
         let volume: usize = axes.iter().map(|axis| view.len_of(Axis(*axis))).product();
         let shape = self.shape(input.shape(), &1)?;
-        let sorted = order.is_sorted();
         let view = view.permuted_axes(order);
         let values: Vec<T> = view.iter().copied().collect();
         let count: usize = shape.iter().product();
@@ -98,8 +97,7 @@ impl Reduce {
         for number in 0..count {
             let values = values.get(number * volume..(number + 1) * volume);
             found.push(match (self.reduction, values.unwrap_or_default()) {
-                (Reduction::SumSquare, values) if sorted => T::sum_of_squares(values),
-                (Reduction::SumSquare, values) => T::sum_in_order(values),
+                (Reduction::SumSquare, values) => T::sum_of_squares(values),
                 (Reduction::LogSumExp, values) => T::log_sum_exp(values),
             });
         }
@@ -132,21 +130,15 @@ impl Kernel for Reduce {
     }
 }
 
-pub(super) trait Real: Datum + Copy {
-    /// Summed in lanes, as ONNX Runtime sums what is together in memory.
+trait Real: Datum + Copy {
     fn sum_of_squares(values: &[Self]) -> Self;
-    fn sum_in_order(values: &[Self]) -> Self;
     fn log_sum_exp(values: &[Self]) -> Self;
 }
 
 macro_rules! real {
-    ($real:ty, $lanes:literal) => {
+    ($real:ty) => {
         impl Real for $real {
             fn sum_of_squares(values: &[$real]) -> $real {
-                lane_sums::<$real, $lanes>(values.iter().map(|value| value * value))
-            }
-
-            fn sum_in_order(values: &[$real]) -> $real {
                 values.iter().fold(0.0, |sum, value| sum + value * value)
             }
 
@@ -171,65 +163,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, 4);
-real!(f64, 2);
-
-/// A sum in two times so many lanes as a register of 128 bits has, as Eigen sums vectors: pairs of
-/// registers, then one register, then what is left.
-pub(super) fn lane_sums<T, const LANES: usize>(values: impl ExactSizeIterator<Item = T>) -> T
-where
-    T: Copy + Default + std::ops::Add<Output = T>,
-{
-    let count = values.len();
-    let (paired, whole) = (count - count % (2 * LANES), count - count % LANES);
-    let mut lanes = [[T::default(); LANES]; 2];
-    let mut filled = [false; 2];
-    let mut rest = Vec::new();
-    for (position, value) in values.enumerate() {
-        if position >= whole {
-            rest.push(value);
-            continue;
-        }
-        let register = if position < paired {
-            position / LANES % 2
-        } else {
-            0
-        };
-        if position == paired && filled[1] {
-            // The two registers become one before the last is added.
-            for lane in 0..LANES {
-                lanes[0][lane] = lanes[0][lane] + lanes[1][lane];
-            }
-            filled[1] = false;
-        }
-        let lane = &mut lanes[register][position % LANES];
-        *lane =
-            if position < 2 * LANES && position < paired || !filled[register] && position < LANES {
-                value
-            } else {
-                *lane + value
-            };
-        filled[register] = true;
-    }
-    let mut sums = lanes[0];
-    if filled[1] {
-        for lane in 0..LANES {
-            sums[lane] = sums[lane] + lanes[1][lane];
-        }
-    }
-    // A register is summed by halves.
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for lane in 0..width {
-            sums[lane] = sums[lane] + sums[lane + width];
-        }
-    }
-    let mut rest = rest.into_iter();
-    let start = if whole == 0 {
-        rest.next().unwrap_or_default()
-    } else {
-        sums[0]
-    };
-    rest.fold(start, |sum, value| sum + value)
-}
+real!(f32);
+real!(f64);
