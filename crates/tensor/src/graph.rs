@@ -21,6 +21,8 @@ pub struct Graph {
     /// The runtime's types of the inputs.
     types: Vec<DatumType>,
     rows: Result<Rows, String>,
+    /// The names of classes by output.
+    classes: Vec<Option<Vec<String>>>,
 }
 
 /// How a graph of one vector input is fed rows.
@@ -114,6 +116,7 @@ impl Graph {
             inputs,
             outputs,
             types,
+            classes,
             ..
         } = plan;
         Graph {
@@ -122,6 +125,7 @@ impl Graph {
             outputs,
             types,
             rows,
+            classes,
         }
     }
 
@@ -135,6 +139,14 @@ impl Graph {
     #[must_use]
     pub fn outputs(&self) -> &[Port] {
         &self.outputs
+    }
+
+    /// The names of the classes that the columns of an output belong to, by the position of the
+    /// output in [`Graph::outputs`]: of an ONNX classifier's probabilities or scores, in the order
+    /// of the columns. `None` where the file names no classes.
+    #[must_use]
+    pub fn classes(&self, output: usize) -> Option<&[String]> {
+        self.classes.get(output)?.as_deref()
     }
 
     /// The length of a row that [`Graph::run_rows`] takes, or `None` if it takes none: the graph

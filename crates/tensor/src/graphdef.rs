@@ -184,6 +184,7 @@ impl<'a> Importer<'a> {
             model,
             inputs: self.wiring.names(&self.part.inputs),
             outputs: outputs.iter().map(|(name, _)| name.clone()).collect(),
+            classes: Vec::new(),
         })
     }
 

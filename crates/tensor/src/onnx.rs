@@ -3,6 +3,7 @@
 mod arithmetic;
 mod attributes;
 mod cast;
+mod classes;
 mod distances;
 mod encoders;
 mod features;
@@ -104,7 +105,10 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
         functions: Vec::new(),
         ..file
     };
-    draft(&file, inputs, outputs)
+    let classes = classes::classes(&values, &outputs);
+    let mut draft = draft(&file, inputs, outputs)?;
+    draft.classes = classes;
+    Ok(draft)
 }
 
 fn malformed(reason: String) -> Error {
@@ -211,5 +215,6 @@ fn draft(file: &ModelProto, inputs: Vec<String>, outputs: Vec<String>) -> Result
         model: parsed.model,
         inputs,
         outputs,
+        classes: Vec::new(),
     })
 }

@@ -48,6 +48,9 @@ pub(crate) struct Draft {
     pub(crate) model: InferenceModel,
     pub(crate) inputs: Vec<String>,
     pub(crate) outputs: Vec<String>,
+    /// The names of the classes that the columns of each output belong to; of outputs beyond the
+    /// end there are none.
+    pub(crate) classes: Vec<Option<Vec<String>>>,
 }
 
 /// A graph that can run, and the ports it runs between.
@@ -59,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) types: Vec<DatumType>,
     /// Which dimensions of the outputs are the batch.
     pub(crate) batched: Vec<bool>,
+    /// The names of the classes that the columns of each output belong to, where there are any.
+    pub(crate) classes: Vec<Option<Vec<String>>>,
 }
 
 impl Draft {
@@ -92,6 +97,15 @@ impl Draft {
             let fact = model.outlet_fact(*outlet).map_err(|cause| load(&cause))?;
             batched.push(fact.shape.first() == Some(batch) && !matches!(batch, TDim::Val(_)));
         }
+        let mut classes = self.classes.clone();
+        for (classes, port) in classes.iter_mut().zip(&outputs) {
+            // Names that are more or fewer than the columns name something else.
+            *classes = classes.take().filter(|names| match port.shape.last() {
+                Some(Some(columns)) => *columns == names.len(),
+                Some(None) => true,
+                None => false,
+            });
+        }
         let mut types = Vec::with_capacity(inputs.len());
         for outlet in &model.inputs {
             types.push(
@@ -111,6 +125,7 @@ impl Draft {
             outputs,
             types,
             batched,
+            classes,
         })
     }
 

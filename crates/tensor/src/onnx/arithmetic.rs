@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::tract_hir::internal::{
     Datum, DatumType, Expansion, InferenceResult, OutletId, Solver, SpecialOps, StaticName, TValue,
-    TVec, Tensor as Value, TensorProxy, TractResult, TypedModel, bail, ensure,
+    TVec, Tensor as Value, TensorProxy, ToDim, TractResult, TypedModel, bail, ensure,
 };
 use tract_onnx::tract_hir::ops::binary::{rules, wire_cast, wire_rank_broadcast};
+use tract_onnx::tract_hir::ops::matmul::MatMulInference;
 use tract_onnx::tract_hir::tract_core::broadcast::multi_broadcast;
 use tract_onnx::tract_hir::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_onnx::tract_hir::tract_core::ops::math::{Div, Mul};
@@ -126,6 +127,52 @@ impl Expansion for Arithmetic {
             return node_of(&name, Arc::new(*self), prefix, model, &wires);
         }
         model.wire_node(prefix, TypedBinOp(runtimes, None), &wires)
+    }
+}
+
+/// `MatMul`, which of a column and a row is a product of each with each: the runtime fails to see
+/// that where a length is a symbol.
+#[derive(Debug, Clone)]
+pub(super) struct MatMul(MatMulInference);
+
+impl MatMul {
+    pub(super) fn new() -> MatMul {
+        MatMul(MatMulInference::default())
+    }
+}
+
+impl Expansion for MatMul {
+    fn name(&self) -> StaticName {
+        "MatMul".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        self.0.rules(solver, inputs, outputs)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let mut is_outer = inputs.len() == 2;
+        for (number, input) in inputs.iter().enumerate() {
+            let shape = &model.outlet_fact(*input)?.shape;
+            is_outer &= shape.rank() == 2
+                && shape
+                    .get(1 - number)
+                    .is_some_and(|length| *length == 1.to_dim());
+        }
+        if is_outer {
+            return model.wire_node(prefix, TypedBinOp(Box::new(Mul), None), inputs);
+        }
+        self.0.wire(prefix, model, inputs)
     }
 }
 

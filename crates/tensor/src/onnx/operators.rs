@@ -1,7 +1,7 @@
 //! The ONNX operators that are evaluated: those of the runtime, but for some that it does not
 //! evaluate faithfully, without end, or not twice alike.
 
-use super::arithmetic::{Arithmetic, constant, is_zero};
+use super::arithmetic::{Arithmetic, MatMul, constant, is_zero};
 use super::attributes::Attributes;
 use super::kernel::{operator, operator_of};
 use super::reductions::{Reduction, reduction};
@@ -130,6 +130,7 @@ pub(super) fn runtime() -> &'static Onnx {
             )
         });
         register.insert("Div", |_, _| Ok((expand(Arithmetic::Quotient), vec![])));
+        register.insert("MatMul", |_, _| Ok((expand(MatMul::new()), vec![])));
         register.insert("Mul", |context, node| {
             let mut by_zero = false;
             for name in &node.input {
