@@ -196,7 +196,7 @@ fn default(attributes: Attributes<'_>, datum: DatumType) -> TractResult<Value> {
             tensor.datum_type() == datum && tensor.len() == 1,
             "default_tensor is not one {datum:?}"
         );
-        return Ok(tensor.into_shape(&[1])?);
+        return tensor.into_shape(&[1]);
     }
     let real = attributes.float("default_float", -0.0)?;
     let integer = attributes.int("default_int64", -1)?;

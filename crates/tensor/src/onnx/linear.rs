@@ -4,7 +4,7 @@ use super::attributes::Attributes;
 use super::kernel::{Fact, Kernel, check_numbers, fact, only, open_rows_of, rows_of, singles};
 use super::labels::{Labels, first_largest};
 use super::products::add_products;
-use super::transform::{Transform, probit};
+use super::transform::{Transform, logistic, probit};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{
     Datum, TDim, TValue, Tensor as Value, ToDim, TractResult, ensure,
@@ -22,7 +22,7 @@ struct Linear {
 impl Linear {
     fn new(coefficients: &[f32], intercepts: &[f32], targets: usize) -> TractResult<Linear> {
         ensure!(
-            targets > 0 && !coefficients.is_empty() && coefficients.len() % targets == 0,
+            targets > 0 && !coefficients.is_empty() && coefficients.len().is_multiple_of(targets),
             "{} coefficients of {targets} targets",
             coefficients.len()
         );
@@ -155,6 +155,9 @@ impl Classifier {
             ([score], [first, second]) => {
                 if self.transform == Transform::Probit {
                     (*first, *second) = (probit(*score), 0.0);
+                } else if self.transform == Transform::Logistic {
+                    let probability = logistic(*score);
+                    (*first, *second) = (1.0 - probability, probability);
                 } else {
                     // The score is taken for a probability, and no other transform is applied.
                     (*first, *second) = (1.0 - *score, *score);

@@ -41,7 +41,7 @@ struct Vectors {
 impl Vectors {
     fn new(attributes: Attributes<'_>, vectors: &[f32], count: usize) -> TractResult<Vectors> {
         ensure!(
-            count > 0 && !vectors.is_empty() && vectors.len() % count == 0,
+            count > 0 && !vectors.is_empty() && vectors.len().is_multiple_of(count),
             "{} numbers of {count} vectors",
             vectors.len()
         );
@@ -57,7 +57,7 @@ impl Vectors {
     /// Coefficients alone.
     fn linear(coefficients: &[f32], count: usize, offset: f32) -> TractResult<Vectors> {
         ensure!(
-            count > 0 && !coefficients.is_empty() && coefficients.len() % count == 0,
+            count > 0 && !coefficients.is_empty() && coefficients.len().is_multiple_of(count),
             "{} coefficients of {count} classes",
             coefficients.len()
         );
@@ -333,7 +333,7 @@ impl Pairs {
                     break;
                 };
                 let probability = 1.0 - logistic(score * a + b);
-                let probability = probability.max(1e-7).min(1.0 - 1e-7);
+                let probability = probability.clamp(1e-7, 1.0 - 1e-7);
                 pairs[at(first, second)] = probability;
                 pairs[at(second, first)] = 1.0 - probability;
             }

@@ -1,6 +1,6 @@
 //! What `ai.onnx.ml` does to scores at the end, in single precision, as ONNX Runtime does.
 
-use std::f32::consts::SQRT_2;
+use std::f32::consts::{PI, SQRT_2};
 use tract_onnx::tract_hir::internal::{TractResult, bail};
 
 /// `post_transform`.
@@ -29,8 +29,8 @@ impl Transform {
     pub(super) fn numbered(number: i64) -> TractResult<Transform> {
         Ok(match number {
             0 => Transform::None,
-            1 => Transform::Softmax,
-            2 => Transform::Logistic,
+            1 => Transform::Logistic,
+            2 => Transform::Softmax,
             3 => Transform::SoftmaxZero,
             4 => Transform::Probit,
             other => bail!("unknown post_transform {other}"),
@@ -96,7 +96,7 @@ pub(super) fn probit(value: f32) -> f32 {
     let x = 2.0 * value - 1.0;
     let sign = if x < 0.0 { -1.0 } else { 1.0 };
     let log = ((1.0 - x) * (1.0 + x)).ln();
-    let v = 2.0 / (3.141_59 * A) + 0.5 * log;
+    let v = 2.0 / (PI * A) + 0.5 * log;
     let root = -v + (v * v - 1.0 / A * log).sqrt();
     SQRT_2 * sign * root.sqrt()
 }

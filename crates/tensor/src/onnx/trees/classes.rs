@@ -73,7 +73,7 @@ impl Classes {
         Ok(Classes {
             labels,
             binary: count == 2 && weighted.len() == 1,
-            all_positive: weights().all(|(_, weight)| !(*weight < 0.0)),
+            all_positive: !weights().any(|(_, weight)| *weight < 0.0),
         })
     }
 
@@ -170,10 +170,10 @@ impl Classes {
         let scores = match (transform, rule) {
             (Transform::Probit, _) => [probit(first.single()), 0.0],
             (_, Second::Nothing) => [first.single(), 0.0],
-            (_, Second::Rest) => [T::of(1.0).plus(first.minus()).single(), first.single()],
-            (Transform::Logistic, Second::Opposite) => {
+            (Transform::Logistic, Second::Rest | Second::Opposite) => {
                 [logistic(-first.single()), logistic(first.single())]
             }
+            (_, Second::Rest) => [T::of(1.0).plus(first.minus()).single(), first.single()],
             (_, Second::Opposite) => [first.minus().single(), first.single()],
         };
         to.copy_from_slice(&scores);

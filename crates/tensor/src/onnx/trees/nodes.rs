@@ -16,7 +16,7 @@ pub(super) fn regressor(attributes: Attributes<'_>) -> TractResult<Ensemble> {
     let ensemble = by_tree(attributes, "target", targets, aggregate)?;
     let bases = ensemble.base.len();
     ensure!(
-        bases <= 1 || bases == targets,
+        bases == 0 || bases == targets,
         "{bases} base_values of {targets} targets"
     );
     Ok(ensemble)
