@@ -5,6 +5,7 @@ mod attributes;
 mod cast;
 mod classes;
 mod distances;
+mod elementwise;
 mod encoders;
 mod features;
 mod kernel;

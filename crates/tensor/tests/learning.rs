@@ -202,3 +202,40 @@ fn features_are_those_of_the_reference() {
 fn pipelines_are_those_of_the_reference() {
     agrees_with_the_reference("pipelines", 14);
 }
+
+/// Whatever a file says, it is refused, or runs, or fails: with an error.
+#[test]
+fn a_flipped_bit_does_no_harm() {
+    let mut state = 0x5eed_u64;
+    let mut chance = |limit: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as usize % limit
+    };
+    for family in [
+        "trees",
+        "linear",
+        "vectors",
+        "encoders",
+        "features",
+        "pipelines",
+    ] {
+        for case in cases(family) {
+            for _ in 0..4 {
+                let mut model = case.model.clone();
+                let at = chance(model.len());
+                model[at] ^= 1 << chance(8);
+                let Ok(graph) = Graph::from_onnx(&model, &Options::default()) else {
+                    continue;
+                };
+                let inputs: Vec<Tensor> = case.inputs.iter().map(|input| input.1.clone()).collect();
+                if let Err(cause) = graph.run(&inputs, &mut graph.scratch()) {
+                    // A panic is caught, but none is to come from this crate.
+                    let text = cause.to_string();
+                    assert!(!text.contains("src/onnx/"), "{} at {at}: {text}", case.name);
+                }
+            }
+        }
+    }
+}

@@ -70,8 +70,10 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         signature: arguments.signature,
         tags: arguments.tag,
     };
-    let graph = Graph::open(&arguments.model, LARGEST, &options)
-        .map_err(|cause| format!("{}: {cause}{}", arguments.model.display(), hint(&cause)))?;
+    let graph = Graph::open(&arguments.model, LARGEST, &options).map_err(|cause| match cause {
+        tensor::Error::Read { .. } => cause.to_string(),
+        _ => format!("{}: {cause}{}", arguments.model.display(), hint(&cause)),
+    })?;
     let name = arguments.records.display().to_string();
     let source: Box<dyn BufRead> = if name == "-" {
         Box::new(io::stdin().lock())

@@ -35,15 +35,14 @@ impl Records {
         &self.name
     }
 
-    /// The bytes of the next record, and its first line; nothing at the end.
-    fn bytes(&mut self) -> Result<Option<(usize, Vec<u8>)>, Box<dyn Error>> {
-        let mut bytes = Vec::new();
+    /// Reads the bytes of the next record, and returns its first line; nothing at the end.
+    fn bytes(&mut self, bytes: &mut Vec<u8>) -> Result<Option<usize>, Box<dyn Error>> {
         let mut first = 0;
         loop {
             let before = bytes.len();
             let read = self
                 .source
-                .read_until(b'\n', &mut bytes)
+                .read_until(b'\n', bytes)
                 .map_err(|cause| format!("{}: {cause}", self.name))?;
             if read == 0 {
                 if bytes.is_empty() {
@@ -66,13 +65,14 @@ impl Records {
                 return Err(format!("{}:{first}: a record is too long", self.name).into());
             }
             if bytes.iter().filter(|byte| **byte == b'"').count() % 2 == 0 {
-                return Ok(Some((first, bytes)));
+                return Ok(Some(first));
             }
         }
     }
 
     fn record(&mut self) -> Result<Option<Record>, Box<dyn Error>> {
-        let Some((line, bytes)) = self.bytes()? else {
+        let mut bytes = Vec::new();
+        let Some(line) = self.bytes(&mut bytes)? else {
             return Ok(None);
         };
         let separator = *self.separator.get_or_insert_with(|| separator(&bytes));

@@ -35,24 +35,7 @@ impl Arithmetic {
     where
         T: Datum + Copy + std::ops::Div<Output = T> + std::ops::Mul<Output = T>,
     {
-        let shape = multi_broadcast(&[left.shape(), right.shape()])?;
-        let mut result = Value::zero_dt(T::datum_type(), &shape)?;
-        let mut plain = result.try_as_plain_ram_mut()?;
-        if left.shape() == right.shape() {
-            let pairs = slice::<T>(left)?.iter().zip(slice::<T>(right)?);
-            for (to, (a, b)) in plain.as_slice_mut::<T>()?.iter_mut().zip(pairs) {
-                *to = self.pair(*a, *b);
-            }
-            return Ok(result);
-        }
-        let left = left.to_plain_array_view::<T>()?;
-        let right = right.to_plain_array_view::<T>()?;
-        let mut view = plain.to_array_view_mut::<T>()?;
-        Zip::from(&mut view)
-            .and_broadcast(&left)
-            .and_broadcast(&right)
-            .for_each(|to, a, b| *to = self.pair(*a, *b));
-        Ok(result)
+        broadcast::<T>(left, right, |a, b| self.pair(a, b))
     }
 
     fn pair<T>(self, a: T, b: T) -> T
@@ -64,6 +47,32 @@ impl Arithmetic {
             Arithmetic::Product => a * b,
         }
     }
+}
+
+/// A function of two values of the same type, either of which may be repeated.
+pub(super) fn broadcast<T: Datum + Copy>(
+    left: &Value,
+    right: &Value,
+    function: impl Fn(T, T) -> T,
+) -> TractResult<Value> {
+    let shape = multi_broadcast(&[left.shape(), right.shape()])?;
+    let mut result = Value::zero_dt(T::datum_type(), &shape)?;
+    let mut plain = result.try_as_plain_ram_mut()?;
+    if left.shape() == right.shape() {
+        let pairs = slice::<T>(left)?.iter().zip(slice::<T>(right)?);
+        for (to, (a, b)) in plain.as_slice_mut::<T>()?.iter_mut().zip(pairs) {
+            *to = function(*a, *b);
+        }
+        return Ok(result);
+    }
+    let left = left.to_plain_array_view::<T>()?;
+    let right = right.to_plain_array_view::<T>()?;
+    let mut view = plain.to_array_view_mut::<T>()?;
+    Zip::from(&mut view)
+        .and_broadcast(&left)
+        .and_broadcast(&right)
+        .for_each(|to, a, b| *to = function(*a, *b));
+    Ok(result)
 }
 
 impl Kernel for Arithmetic {

@@ -5,16 +5,18 @@ use super::arithmetic::{Arithmetic, MatMul, constant, is_zero};
 use super::attributes::Attributes;
 use super::kernel::{operator, operator_of};
 use super::reductions::{Reduction, reduction};
-use super::{cast, distances, encoders, features, linear, svm, trees};
+use super::{cast, distances, elementwise, encoders, features, linear, svm, trees};
+use crate::extremes::{Broadcast, Extreme};
 use crate::functions::Function;
 use std::sync::OnceLock;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::{NodeProto, TensorProto};
-use tract_onnx::tract_hir::internal::{InferenceOp, TractResult};
+use tract_onnx::tract_hir::internal::{InferenceOp, TractResult, format_err};
 use tract_onnx::tract_hir::ops::binary::BinIntoHir;
 use tract_onnx::tract_hir::ops::expandable::expand;
+use tract_onnx::tract_hir::ops::identity::Identity;
 use tract_onnx::tract_hir::tract_core::ops::math::Mul;
 
 /// `ZipMap` makes dictionaries, for the comfort of Python, of a tensor of probabilities.
@@ -102,6 +104,46 @@ const LEARNING: &[(&str, Build)] = &[
     }),
 ];
 
+/// Operators of `ai.onnx` that the runtime evaluates otherwise.
+const CORRECTED: &[(&str, Build)] = &[
+    ("Celu", |c, n| operator(c, n, elementwise::celu)),
+    ("HardSigmoid", |c, n| {
+        operator(c, n, elementwise::hard_sigmoid)
+    }),
+    ("IsInf", |c, n| operator(c, n, elementwise::is_inf)),
+    ("IsNaN", |c, n| operator(c, n, elementwise::is_nan)),
+    ("Round", |c, n| operator(c, n, elementwise::round)),
+    ("Selu", |c, n| operator(c, n, elementwise::selu)),
+    ("Clip", |c, n| {
+        operator_of(n, elementwise::clip(n, Attributes::new(n, c)))
+    }),
+    ("Pow", |_, _| Ok((expand(elementwise::Power), vec![]))),
+    ("Max", |c, n| extreme(c, n, Extreme::Largest)),
+    ("Min", |c, n| extreme(c, n, Extreme::Smallest)),
+    ("OneHot", |context, node| {
+        let depth = match node.input.get(1) {
+            Some(name) => constant(context, name)?,
+            None => None,
+        };
+        let depth = depth.ok_or_else(|| format_err!("OneHot of a depth that is not constant"))?;
+        let attributes = Attributes::new(node, context);
+        operator_of(node, elementwise::one_hot(&depth, attributes))
+    }),
+];
+
+/// The largest or the smallest of two values, or of one.
+fn extreme(
+    _: &ParsingContext<'_>,
+    node: &NodeProto,
+    extreme: Extreme,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    match node.input.len() {
+        1 => Ok((Box::new(Identity), vec![])),
+        2 => Ok((expand(Broadcast(extreme)), vec![])),
+        _ => operator_of(node, Ok(elementwise::extremes(extreme == Extreme::Largest))),
+    }
+}
+
 /// The runtime's importer, with its operators corrected. What a file says of the shapes and types
 /// in between is left aside: they follow from the inputs.
 pub(super) fn runtime() -> &'static Onnx {
@@ -164,7 +206,7 @@ pub(super) fn runtime() -> &'static Onnx {
             Ok((Function::Softplus.operator(), vec![]))
         });
         register.insert("Tanh", |_, _| Ok((Function::Tanh.operator(), vec![])));
-        for (name, build) in LEARNING {
+        for (name, build) in LEARNING.iter().chain(CORRECTED) {
             register.insert(name, *build);
         }
         onnx

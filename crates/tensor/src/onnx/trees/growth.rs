@@ -166,3 +166,108 @@ pub(super) fn position(what: &str, number: i64, limit: usize) -> TractResult<usi
         _ => bail!("{what} {number}, of {limit}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Branch, Mode, Split, grow};
+
+    fn split(mode: Mode, value: f64, yes: Branch, no: Branch) -> Split {
+        Split {
+            feature: 0,
+            mode,
+            value,
+            members: Vec::new(),
+            missing_is_yes: false,
+            yes,
+            no,
+        }
+    }
+
+    fn leaf(splits: &[Split], value: f64) -> u32 {
+        let forest = grow(splits, &[Branch::Node(0)]).unwrap();
+        let mut leaves = [9];
+        forest.leaves(&[value], &mut leaves);
+        leaves[0]
+    }
+
+    #[test]
+    fn a_circle_is_refused() {
+        let circle = [
+            split(Mode::AtMost, 0.0, Branch::Node(1), Branch::Leaf(0)),
+            split(Mode::Below, 1.0, Branch::Leaf(1), Branch::Node(0)),
+        ];
+        assert!(grow(&circle, &[Branch::Node(0)]).is_err());
+        let itself = [split(Mode::Equal, 0.0, Branch::Leaf(0), Branch::Node(0))];
+        assert!(grow(&itself, &[Branch::Node(0)]).is_err());
+        assert!(grow(&itself, &[Branch::Node(1)]).is_err());
+        assert!(grow(&itself, &[]).is_err());
+    }
+
+    /// Branches that are shared at every level double what has to be laid out.
+    #[test]
+    fn a_few_nodes_do_not_become_a_large_tree() {
+        let level = |at: usize| {
+            let next = if at < 40 {
+                Branch::Node(at + 1)
+            } else {
+                Branch::Leaf(0)
+            };
+            split(Mode::AtMost, at as f64, next, next)
+        };
+        let splits: Vec<Split> = (0..=40).map(level).collect();
+        assert!(grow(&splits, &[Branch::Node(0)]).is_err());
+        assert_eq!(
+            leaf(
+                &splits[39..=40]
+                    .iter()
+                    .map(|s| {
+                        let mut split = s.clone();
+                        if let Branch::Node(_) = split.yes {
+                            (split.yes, split.no) = (Branch::Node(1), Branch::Node(1));
+                        }
+                        split
+                    })
+                    .collect::<Vec<_>>(),
+                3.0
+            ),
+            0
+        );
+    }
+
+    #[test]
+    fn a_chain_of_equalities_is_a_set() {
+        let (yes, no) = (Branch::Leaf(1), Branch::Leaf(0));
+        for values in [[3.0, 70.0, 5.0], [0.5, -3.0, 1e9]] {
+            let chain = [
+                split(Mode::Equal, values[0], yes, Branch::Node(1)),
+                split(Mode::Equal, values[1], yes, Branch::Node(2)),
+                split(Mode::Equal, values[2], yes, no),
+            ];
+            let forest = grow(&chain, &[Branch::Node(0)]).unwrap();
+            assert_eq!(forest.nodes(), 3);
+            for value in values {
+                assert_eq!(leaf(&chain, value), 1);
+            }
+            for value in [4.0, -0.5, f64::NAN] {
+                assert_eq!(leaf(&chain, value), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn no_number_compares_with_a_threshold_that_is_none() {
+        for (mode, expected) in [
+            (Mode::AtMost, 0),
+            (Mode::Below, 0),
+            (Mode::AtLeast, 0),
+            (Mode::Above, 0),
+            (Mode::Equal, 0),
+            (Mode::Unequal, 1),
+        ] {
+            let tree = [split(mode, f64::NAN, Branch::Leaf(1), Branch::Leaf(0))];
+            for value in [1.0, f64::NAN] {
+                assert_eq!(leaf(&tree, value), expected, "{mode:?} of {value}");
+            }
+        }
+    }
+}
