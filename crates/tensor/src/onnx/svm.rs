@@ -120,7 +120,7 @@ impl Vectors {
             Nearness::Sigmoid { gamma, coefficient } => {
                 near.fill(coefficient);
                 product(gamma, &mut near);
-                near.iter_mut().for_each(|near| *near = near.tanh());
+                near.iter_mut().for_each(|near| *near = tanh(*near));
             }
             Nearness::Radial { gamma } => {
                 let rows = values.chunks_exact(self.features);
@@ -136,6 +136,26 @@ impl Vectors {
         }
         Ok(near)
     }
+}
+
+/// The hyperbolic tangent by a quotient of polynomials, as ONNX Runtime has it: the sum of many, of
+/// both signs, shows that.
+fn tanh(x: f32) -> f32 {
+    const ABOVE: [f32; 7] = [
+        -2.760_768_4e-16,
+        2.000_188e-13,
+        -8.604_672e-11,
+        5.122_297_3e-8,
+        1.485_722_35e-5,
+        6.372_619_5e-4,
+        4.893_524_6e-3,
+    ];
+    const BELOW: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_7e-3, 4.893_525e-3];
+    let fused = |a: f32, b: f32, c: f32| (f64::from(a) * f64::from(b) + f64::from(c)) as f32;
+    let x = x.clamp(-9.0, 9.0);
+    let square = x * x;
+    let sum = |factors: &[f32]| factors.iter().fold(0.0, |sum, f| fused(sum, square, *f));
+    x * sum(&ABOVE) / sum(&BELOW)
 }
 
 impl Nearness {
