@@ -160,6 +160,9 @@ fn agrees_with_the_reference(family: &str, count: usize) {
             let alone: Vec<Tensor> = inputs.iter().map(|input| row(input, number)).collect();
             let alone = graph.run(&alone, &mut scratch).unwrap();
             for (alone, (name, expected)) in alone.iter().zip(&case.outputs) {
+                if expected.shape.first() != Some(&rows) {
+                    continue; // The rows became one, or an axis came before them.
+                }
                 let what = format!("{} {name} row {number}", case.name);
                 let mut expected = expected.clone();
                 if expected.shape.len() == 1 {
@@ -199,8 +202,13 @@ fn features_are_those_of_the_reference() {
 }
 
 #[test]
+fn corrected_operators_are_those_of_the_reference() {
+    agrees_with_the_reference("corrected", 66);
+}
+
+#[test]
 fn pipelines_are_those_of_the_reference() {
-    agrees_with_the_reference("pipelines", 14);
+    agrees_with_the_reference("pipelines", 16);
 }
 
 /// Whatever a file says, it is refused, or runs, or fails: with an error.
@@ -219,6 +227,7 @@ fn a_flipped_bit_does_no_harm() {
         "vectors",
         "encoders",
         "features",
+        "corrected",
         "pipelines",
     ] {
         for case in cases(family) {

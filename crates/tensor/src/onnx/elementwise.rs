@@ -12,7 +12,8 @@ use tract_onnx::tract_hir::internal::{
 };
 use tract_onnx::tract_hir::ops::binary::{rules, wire_cast, wire_rank_broadcast};
 use tract_onnx::tract_hir::tract_core::broadcast::multi_broadcast;
-use tract_onnx::tract_hir::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_hir::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
+use tract_onnx::tract_hir::tract_core::ops::logic::CompEq;
 use tract_onnx::tract_hir::tract_core::ops::math::Pow;
 use tract_onnx::tract_hir::tract_ndarray::ArrayD;
 
@@ -406,5 +407,45 @@ impl Kernel for Extremes {
             Some(DatumType::I64) => self.of::<i64>(inputs)?,
             other => bail!("extremes of {other:?}"),
         }])
+    }
+}
+
+/// `Equal`, of truth values as well.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Equality;
+
+impl Expansion for Equality {
+    fn name(&self) -> StaticName {
+        "Equal".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        rules(solver, inputs, outputs, |_, _| Ok(bool::datum_type()))
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let [left, right] = *inputs else {
+            bail!("{} inputs, not two", inputs.len());
+        };
+        let left = model.outlet_fact(left)?.datum_type;
+        let right = model.outlet_fact(right)?.datum_type;
+        let datum = if left == bool::datum_type() && right == left {
+            i32::datum_type()
+        } else {
+            CompEq.operating_datum_type(left, right)?
+        };
+        let wires = wire_rank_broadcast(prefix, model, inputs)?;
+        let wires = wire_cast(prefix, model, &wires, datum)?;
+        model.wire_node(prefix, TypedBinOp(Box::new(CompEq), None), &wires)
     }
 }

@@ -117,6 +117,7 @@ const CORRECTED: &[(&str, Build)] = &[
     ("Clip", |c, n| {
         operator_of(n, elementwise::clip(n, Attributes::new(n, c)))
     }),
+    ("Equal", |_, _| Ok((expand(elementwise::Equality), vec![]))),
     ("Pow", |_, _| Ok((expand(elementwise::Power), vec![]))),
     ("Max", |c, n| extreme(c, n, Extreme::Largest)),
     ("Min", |c, n| extreme(c, n, Extreme::Smallest)),

@@ -1,14 +1,14 @@
 """Small ONNX graphs of one operator each, and what ONNX Runtime makes of them.
 
 pip install onnx==1.23.2 onnxruntime==1.32.0 scikit-learn==1.7.2 skl2onnx==1.20.0 \\
-    xgboost lightgbm==4.7.0 onnxmltools==1.16.0
+    xgboost lightgbm==4.7.0 onnxmltools==1.16.0 catboost
 python make.py
 
 FAMILY.txt is a list of cases: a line `case NAME`, the model in hexadecimal digits, and its inputs
 and outputs, each a line `input NAME TYPE LENGTH...` and a line for each element.
 """
 
-import struct
+import os
 
 import numpy as np
 import onnxruntime
@@ -381,7 +381,70 @@ def features():
         family.graph(f"extractor {name}", [node], {"a": a}, {"y": kind}, [at])
 
 
+def corrected():
+    """Operators of ai.onnx that the runtime evaluates otherwise, or not for every type."""
+    family = Family("corrected")
+    x = np.array([[1, -2, 3, 0.5], [4, 5, -6, 5], [0, 0, -0.0, NAN]], F)
+    z = np.array([[3, 1, 3, 2], [5, 5, 0, 0], [-1, -1, -1, -1]], F)
+    kinds = {F: TensorProto.FLOAT, D: TensorProto.DOUBLE, I: TensorProto.INT64,
+             I32: TensorProto.INT32, bool: TensorProto.BOOL, object: TensorProto.STRING}
+
+    def run(name, operator, inputs, kind, constants=(), opset=17, **attributes):
+        tensors = [numpy_helper.from_array(np.array(values), key) for key, values in constants]
+        node = helper.make_node(operator, [*inputs, *(key for key, _ in constants)], ["y"],
+                                **attributes)
+        family.graph(name, [node], inputs, {"y": kinds[kind]}, tensors, opset=opset)
+
+    for operator in ["Celu", "HardSigmoid", "Selu"]:
+        run(operator, operator, {"x": x}, F)
+    for kind in (F, D):
+        name = np.dtype(kind).name
+        infinite = np.array([[np.inf, -np.inf, 1, NAN]], kind)
+        run(f"IsInf {name}", "IsInf", {"x": infinite}, bool)
+        run(f"IsInf above {name}", "IsInf", {"x": infinite}, bool, detect_negative=0)
+        run(f"IsNaN {name}", "IsNaN", {"x": infinite}, bool)
+        run(f"Round {name}", "Round", {"x": np.array([[0.5, 1.5, 2.5, -0.5, 0.49]], kind)}, kind)
+        for operator in ["Max", "Min", "Div", "Mul"]:
+            run(f"{operator} {name}", operator, {"x": x.astype(kind), "z": z.astype(kind)}, kind)
+            run(f"{operator} repeated {name}", operator, {"x": x.astype(kind)}, kind,
+                [("c", np.array([2, 0, 0, 3], kind))])
+        run(f"Mul by zero {name}", "Mul", {"x": x.astype(kind)}, kind, [("c", np.zeros(1, kind))])
+        run(f"Clip {name}", "Clip", {"x": x.astype(kind)}, kind,
+            [("low", np.array(-1, kind)), ("high", np.array(2, kind))])
+        for axes, keeps in [([1], 1), ([0], 0), ([-1], 0)]:
+            for operator in ["ReduceSumSquare", "ReduceLogSumExp"]:
+                run(f"{operator} {axes} {keeps} {name}", operator, {"x": x[:2].astype(kind) * 100},
+                    kind, [("axes", np.array(axes, I))], opset=18, keepdims=keeps)
+    run("Max of three", "Max", {"a": x, "b": z, "c": z * 0}, F)
+    run("Max of integers", "Max", {"a": np.array([[1, -2]], I)}, I, [("c", np.array([0], I))])
+    run("Clip of integers", "Clip", {"x": np.array([[1, 5, -9]], I)}, I,
+        [("low", np.array(-1, I)), ("high", np.array(2, I))])
+    run("Clip of attributes", "Clip", {"x": x}, F, opset=6, min=-1.0, max=2.0)
+    run("ReduceSumSquare of an attribute", "ReduceSumSquare", {"x": x}, F, opset=11, axes=[1])
+    run("Pow of integers", "Pow", {"x": np.array([[2, -3, 4]], I)}, I, [("c", np.array([2], I))])
+    run("Pow to an integer", "Pow", {"x": x}, F, [("c", np.array([2], I))])
+    run("Div of integers", "Div", {"x": np.array([[7, -7, 8]], I)}, I, [("c", np.array([2], I))])
+    run("Equal truth", "Equal", {"x": np.array([[True, False]])}, bool,
+        [("c", np.array([True]))])
+    for axis in (-1, 1, 0):
+        run(f"OneHot {axis}", "OneHot", {"x": np.array([[0, 2], [-1, 9]], I)}, F,
+            [("depth", np.array(3, I)), ("values", np.array([0, 1], F))], axis=axis)
+    numbers_ = np.array([[1.9, -1.9, 0, 300, 1e10, 0.1, 1e-7, 1e38]])
+    for kind in (F, D):
+        name = np.dtype(kind).name
+        run(f"Cast {name} to text", "Cast", {"x": numbers_.astype(kind)}, object, to=8)
+        run(f"Cast {name} to int64", "Cast", {"x": numbers_.astype(kind)}, I, to=7)
+        run(f"Cast {name} to int32", "Cast", {"x": numbers_.astype(kind)[:, :4]}, I32, to=6)
+    run("Cast integers to text", "Cast", {"x": np.array([[1, -5]], I)}, object, to=8)
+    for kind, to in [(F, 1), (D, 11), (I, 7)]:
+        words = text("15", " 2", "-3") if kind is I else text("1.5", "2", "INF", "-inf", "1e3")
+        run(f"Cast text to {to}", "Cast", {"x": words}, kind, to=to)
+    run("CDist", "CDist", {"x": x[:2]}, F, [("c", z[:, :] * 1.0)], domain="com.microsoft",
+        metric="euclidean")
+
+
 def pipelines():
+    import catboost
     import lightgbm
     import xgboost
     from onnxmltools import convert_lightgbm, convert_xgboost
@@ -433,6 +496,13 @@ def pipelines():
                            ("xgboost regressor", xgboost.XGBRegressor(max_depth=3, **few), target)]:
         model = convert_xgboost(model.fit(holes, y), initial_types=types, target_opset=15)
         family.model(name, model.SerializeToString(), {"X": holes[:12]})
+    for name, y in [("catboost", three), ("catboost of two", two)]:
+        model = catboost.CatBoostClassifier(iterations=3, depth=2, verbose=False,
+                                            allow_writing_files=False)
+        model.fit(holes, y).save_model("model.onnx", format="onnx")
+        with open("model.onnx", "rb") as file:
+            family.model(name, file.read(), {"features": holes[:12]})
+        os.remove("model.onnx")
     settings = dict(num_leaves=5, min_child_samples=2, verbose=-1, **few)
     kinds = x.copy()
     kinds[:, 0] = numbers.integers(0, 9, 80)
@@ -453,4 +523,5 @@ if __name__ == "__main__":
     vectors()
     encoders()
     features()
+    corrected()
     pipelines()
