@@ -59,12 +59,10 @@ pub(super) fn operator_of(
     node: &NodeProto,
     kernel: TractResult<Arc<dyn Kernel>>,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    let kernel =
-        kernel.map_err(|cause| format_err!("{} `{}`: {cause}", node.op_type, node.name))?;
     let named = |(position, name): (usize, &String)| (!name.is_empty()).then_some(position);
     let operation = Operation {
         name: node.op_type.clone(),
-        kernel,
+        kernel: kernel?,
         wanted: node.output.iter().enumerate().filter_map(named).collect(),
     };
     Ok((expand(operation), Vec::new()))
