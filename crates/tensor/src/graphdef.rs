@@ -239,6 +239,7 @@ impl<'a> Importer<'a> {
             model,
             inputs,
             outputs: outputs.iter().map(|(name, _)| name.clone()).collect(),
+            classes: Vec::new(),
         })
     }
 

@@ -49,6 +49,9 @@ pub(crate) struct Draft {
     pub(crate) model: InferenceModel,
     pub(crate) inputs: Vec<String>,
     pub(crate) outputs: Vec<String>,
+    /// The names of the classes that the columns of each output belong to; of outputs beyond the
+    /// end there are none.
+    pub(crate) classes: Vec<Option<Vec<String>>>,
 }
 
 /// A graph that can run, and the ports it runs between.
@@ -62,6 +65,8 @@ pub(crate) struct Plan {
     pub(crate) batched: Vec<bool>,
     /// All that there is to run, if it is layers only.
     pub(crate) layers: Option<Arc<Layers>>,
+    /// The names of the classes that the columns of each output belong to, where there are any.
+    pub(crate) classes: Vec<Option<Vec<String>>>,
 }
 
 impl Draft {
@@ -116,6 +121,7 @@ impl Draft {
             outputs,
             types,
             batched,
+            classes: self.classes.clone(),
         })
     }
 
