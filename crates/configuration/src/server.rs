@@ -7,7 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::{Basics, Interval};
+use crate::{Basics, Interval, Locations};
 
 /// What a model server needs to know, whatever its strategy.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -44,6 +44,11 @@ pub struct Server {
     /// What a result holds: the predicted value, or also probabilities and the model's outputs
     #[arg(long, env = "MODEL_SERVING_OUTPUTS", default_value = "value")]
     pub outputs: Outputs,
+
+    /// Where models may come from that are not in their message.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub locations: Locations,
 }
 
 /// What becomes of a record whose data type has no model.

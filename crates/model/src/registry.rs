@@ -46,6 +46,7 @@ impl Default for ModelRegistry {
             factories: BTreeMap::new(),
         };
         registry.register(ModelType::Tensorflow, graph::Factory::tensorflow());
+        registry.register(ModelType::Tensorflowsaved, graph::Factory::saved_model());
         registry.register(ModelType::Pmml, pmml::Factory);
         registry.register(ModelType::Onnx, graph::Factory::onnx());
         registry

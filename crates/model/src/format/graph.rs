@@ -4,16 +4,16 @@ use tensor::{Data, Element, Graph, Options, Port, Scratch, Tensor};
 
 use crate::record::FieldType;
 use crate::{
-    Descriptor, Detail, Evaluator, Model, ModelFactory, Record, Refusal, Schema, Score, ScoreError,
-    Value,
+    Content, Descriptor, Detail, Evaluator, Model, ModelFactory, Record, Refusal, Schema, Score,
+    ScoreError, Value,
 };
 
-type Load = fn(&[u8], &Options) -> Result<Graph, tensor::Error>;
+type Load = fn(&Descriptor, &Options) -> Result<Graph, Refusal>;
 
 /// Files that hold a graph of tensors, by the crate `tensor`.
 ///
 /// Options of the descriptor: `input` and `output`, names separated by commas, where the graph
-/// leaves a choice.
+/// leaves a choice; of a SavedModel, `signature` and `tags`.
 pub(crate) struct Factory {
     load: Load,
 }
@@ -21,13 +21,30 @@ pub(crate) struct Factory {
 impl Factory {
     pub(crate) fn tensorflow() -> Self {
         Self {
-            load: Graph::from_graphdef,
+            load: |descriptor, options| {
+                Graph::from_graphdef(descriptor.file()?, options).map_err(Refusal::Tensor)
+            },
+        }
+    }
+
+    pub(crate) fn saved_model() -> Self {
+        Self {
+            load: |descriptor, options| match &descriptor.content {
+                Content::Directory(files) => {
+                    Graph::from_saved_model(files, options).map_err(Refusal::Tensor)
+                }
+                Content::Bytes(_) => Err(Refusal::NoSavedModel {
+                    found: "is one file".to_owned(),
+                }),
+            },
         }
     }
 
     pub(crate) fn onnx() -> Self {
         Self {
-            load: Graph::from_onnx,
+            load: |descriptor, options| {
+                Graph::from_onnx(descriptor.file()?, options).map_err(Refusal::Tensor)
+            },
         }
     }
 }
@@ -53,7 +70,7 @@ impl ModelFactory for Factory {
             signature: descriptor.options.get("signature").cloned(),
             tags: names("tags"),
         };
-        let graph = (self.load)(&descriptor.bytes, &options).map_err(Refusal::Tensor)?;
+        let graph = (self.load)(descriptor, &options)?;
         let layout = Layout::of(&graph, schema)?;
         let names = graph
             .outputs()

@@ -21,7 +21,7 @@ impl ModelFactory for Factory {
         schema: &Schema,
         detail: Detail,
     ) -> Result<Arc<dyn Model>, Refusal> {
-        let model = pmml::Model::load(&descriptor.bytes).map_err(Refusal::Pmml)?;
+        let model = pmml::Model::load(descriptor.file()?).map_err(Refusal::Pmml)?;
         let positions = model.inputs().iter().map(|input| {
             schema
                 .position(&input.name)
