@@ -39,7 +39,12 @@ const GRACE: Duration = Duration::from_secs(4);
 pub fn run(settings: &DataProvider, interrupt: &Interrupt, out: &mut dyn Write) -> Result<()> {
     let directory = data::directory(settings.data_dir.as_deref())?;
     let records = data::records(&directory)?;
-    let models = Models::load(directory, &settings.publish, &data_type(0))?;
+    let models = Models::load(
+        directory,
+        &settings.publish,
+        &data_type(0),
+        settings.by_reference,
+    )?;
     let Some(broker) = Broker::reach(settings, interrupt)? else {
         return Ok(());
     };

@@ -134,6 +134,7 @@ impl Locations {
                 let web = remote.scheme.is_web().then(|| Arc::clone(&self.roots));
                 let guard = Guard {
                     web,
+                    direct: remote.is_here(),
                     limit,
                     tls,
                     complaint: Arc::default(),

@@ -1,12 +1,12 @@
 //! The models to publish: those of the manifest that this build can score.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
-use model::{Descriptor, Detail, ModelRegistry, decoder};
+use model::{Detail, Limits, Locations, ModelRegistry, decoder};
 use protobufs::ModelDescriptor;
 use protobufs::model_descriptor::MessageContent;
 
@@ -29,10 +29,16 @@ pub(super) struct Models {
 
 impl Models {
     /// Starts to load the models of a directory that have one of these names, all without a name.
+    /// They are published themselves, or by reference.
     ///
     /// # Errors
     /// The list of models cannot be read, or has no such name.
-    pub(super) fn load(directory: PathBuf, names: &[String], data_type: &str) -> Result<Self> {
+    pub(super) fn load(
+        directory: PathBuf,
+        names: &[String],
+        data_type: &str,
+        by_reference: bool,
+    ) -> Result<Self> {
         let entries = data::manifest(&directory, names)?;
         let data_type = data_type.to_owned();
         let (sender, receiver) = channel();
@@ -40,7 +46,7 @@ impl Models {
             .name("models".to_owned())
             .spawn(move || {
                 for entry in entries {
-                    let checked = check(&entry, &directory, &data_type)
+                    let checked = check(&entry, &directory, &data_type, by_reference)
                         .map_err(|error| format!("{}: {error:#}", entry.name));
                     if sender.send(checked).is_err() {
                         // The provider has ended.
@@ -96,17 +102,29 @@ impl Models {
 }
 
 /// The message for a model, if it fits into one and this build can score it.
-fn check(entry: &Entry, directory: &std::path::Path, data_type: &str) -> Result<ModelDescriptor> {
-    let bytes = entry.bytes(directory, LARGEST_MODEL - ENVELOPE)?;
+fn check(
+    entry: &Entry,
+    directory: &Path,
+    data_type: &str,
+    by_reference: bool,
+) -> Result<ModelDescriptor> {
+    let content = if by_reference {
+        MessageContent::Location(entry.location(directory)?)
+    } else {
+        MessageContent::Data(entry.bytes(directory, LARGEST_MODEL - ENVELOPE)?)
+    };
     let mut message = ModelDescriptor {
         name: entry.name.clone(),
         description: entry.description.clone(),
         data_type: data_type.to_owned(),
         modeltype: entry.model_type()?.into(),
-        message_content: Some(MessageContent::Data(bytes)),
+        message_content: Some(content),
         ..ModelDescriptor::default()
     };
-    let descriptor = Descriptor::from_message(message.clone(), 0)?;
+    let root = directory.canonicalize()?.into_os_string().into_string();
+    let root = root.map_err(|path| anyhow!("{} is not UTF-8", path.display()))?;
+    let locations = Locations::new(&[root], Limits::default())?;
+    let descriptor = locations.resolve(message.clone(), 0, std::future::pending())?;
     message.sha256 = Bytes::copy_from_slice(&descriptor.digest.0);
     let wine = decoder("wine").map_err(|known| anyhow!("no wine among {known:?}"))?;
     ModelRegistry::default().create(&descriptor, wine.schema(), Detail::Value)?;

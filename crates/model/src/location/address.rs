@@ -154,6 +154,17 @@ impl Remote {
         })
     }
 
+    /// Whether it is a server on this machine.
+    pub(super) fn is_here(&self) -> bool {
+        self.scheme.is_web()
+            && match self.url.host() {
+                Some(Host::Domain(name)) => name == "localhost",
+                Some(Host::Ipv4(address)) => address.is_loopback(),
+                Some(Host::Ipv6(address)) => address.is_loopback(),
+                None => false,
+            }
+    }
+
     /// Whether this is `other`, or in it: the same scheme, host and port, and all of its segments.
     pub(super) fn is_in(&self, other: &Self) -> bool {
         self.scheme == other.scheme

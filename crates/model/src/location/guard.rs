@@ -38,6 +38,8 @@ pub(super) struct Guard {
     /// For http and https, where the location names the host: where redirects may lead. A store is
     /// where the environment says, and redirects nowhere.
     pub(super) web: Option<Arc<Roots>>,
+    /// Whether no proxy is asked, whatever the environment says: the host is this machine.
+    pub(super) direct: bool,
     /// Bytes of an answer, at most.
     pub(super) limit: u64,
     pub(super) tls: Arc<ClientConfig>,
@@ -85,6 +87,9 @@ impl HttpConnector for Guard {
             .user_agent(concat!("model-serving/", env!("CARGO_PKG_VERSION")));
         if self.web.is_some() {
             builder = builder.dns_resolver(Resolver);
+        }
+        if self.direct {
+            builder = builder.no_proxy();
         }
         let client = builder
             .build()
@@ -341,4 +346,41 @@ fn failed(error: reqwest::Error) -> HttpError {
         HttpErrorKind::Interrupted
     };
     HttpError::new(kind, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As if every name were the metadata service's.
+    struct Everywhere;
+
+    impl Resolve for Everywhere {
+        fn resolve(&self, name: Name) -> Resolving {
+            let found = check_address(name.as_str(), [169, 254, 169, 254].into());
+            let found = found.map(|()| Box::new(std::iter::empty()) as Addrs);
+            Box::pin(async { Ok(found?) })
+        }
+    }
+
+    #[test]
+    fn a_name_that_resolves_to_a_link_local_address_is_refused_for_good() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let client = Client::builder()
+            .tls_backend_preconfigured((*tls().unwrap()).clone())
+            .no_proxy()
+            .dns_resolver(Everywhere)
+            .build()
+            .unwrap();
+        let sent = runtime.block_on(client.get("http://models.example.org/").send());
+        let error = failed(sent.unwrap_err());
+        let cause = error.source().and_then(|cause| cause.downcast_ref());
+        assert!(
+            matches!(cause, Some(FetchError::Address { .. })),
+            "{error:?}"
+        );
+    }
 }
