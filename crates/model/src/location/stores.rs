@@ -202,6 +202,8 @@ fn of_status(complaint: &Complaint, location: &str) -> FetchError {
             location: location.to_owned(),
             reason: said,
         },
+        // The server does not do what it is asked, and never will.
+        501 | 505 => FetchError::Failed(said),
         408 | 425 | 429 | 500.. => FetchError::Unavailable(said),
         _ => FetchError::Failed(said),
     }

@@ -338,6 +338,7 @@ fn what_may_be_better_another_time_is_told_from_what_stays() {
             "/models/401" => status(stream, "401 Unauthorized", ""),
             "/models/403" => status(stream, "403 Forbidden", ""),
             "/models/400" => status(stream, "400 Bad Request", ""),
+            "/models/501" => status(stream, "501 Not Implemented", ""),
             "/models/304" => say(stream, "HTTP/1.1 304 Not Modified\r\n\r\n"),
             "/models/nowhere" => status(stream, "302 Found", ""),
             "/models/no-http" => say(stream, "SSH-2.0-OpenSSH_9.9\r\n"),
@@ -352,6 +353,7 @@ fn what_may_be_better_another_time_is_told_from_what_stays() {
         ("403", false, "403: sorry"),
         ("404", false, "nothing at"),
         ("400", false, "400: sorry"),
+        ("501", false, "501: sorry"),
         ("304", false, ""),
         ("nowhere", false, "302"),
     ] {
