@@ -91,7 +91,7 @@ pub(super) enum Task {
     /// What was found at start.
     Settle(Vec<Candidate>),
     /// One model.
-    Load(Candidate),
+    Load(Box<Candidate>),
 }
 
 impl Backlog {
@@ -113,10 +113,11 @@ impl Backlog {
             return Some(Task::Settle(std::mem::take(&mut self.found)));
         }
         if let Some(candidate) = self.read.pop_front() {
-            return Some(Task::Load(candidate));
+            return Some(Task::Load(Box::new(candidate)));
         }
         let due = self.retries.iter().rposition(|retry| retry.due <= now)?;
-        Some(Task::Load(self.retries.remove(due).candidate))
+        let retry = self.retries.remove(due);
+        Some(Task::Load(Box::new(retry.candidate)))
     }
 
     /// Whether nothing is left, so that it can be forgotten.

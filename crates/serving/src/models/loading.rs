@@ -279,8 +279,9 @@ impl Shared {
                     match task {
                         Task::Settle(found) => self.settle(&data_type, found, deadline),
                         Task::Load(candidate) => {
-                            let outcome = self.load(&data_type, candidate, None);
-                            if let Outcome::Refused(candidate, refusal) = outcome {
+                            let outcome = self.load(&data_type, *candidate, None);
+                            if let Outcome::Refused(refused) = outcome {
+                                let (candidate, refusal) = *refused;
                                 self.loader.refuse(&candidate.message, &refusal);
                             }
                         }
@@ -309,7 +310,7 @@ impl Shared {
             match self.load(data_type, candidate, deadline) {
                 Outcome::HandedOver => break,
                 Outcome::Kept => {}
-                Outcome::Refused(candidate, refusal) => refused.push((candidate, refusal)),
+                Outcome::Refused(candidate) => refused.push(*candidate),
             }
         }
         for (candidate, refusal) in refused.iter().rev() {
@@ -336,7 +337,7 @@ impl Shared {
             }
             Err(refusal) => {
                 self.state().held -= candidate.size();
-                Outcome::Refused(candidate, refusal)
+                Outcome::Refused(Box::new((candidate, refusal)))
             }
         }
     }
@@ -419,5 +420,5 @@ enum Outcome {
     /// It is tried again, or was given up.
     Kept,
     /// It never becomes one.
-    Refused(Candidate, Refusal),
+    Refused(Box<(Candidate, Refusal)>),
 }
