@@ -13,7 +13,9 @@ mod basics;
 mod client;
 mod interval;
 mod load;
+mod locations;
 mod server;
+mod size;
 
 pub use basics::{Basics, DEFAULT_BROKERS};
 pub use client::{
@@ -22,10 +24,12 @@ pub use client::{
 };
 pub use interval::Interval;
 pub use load::{Environment, FILE_NAME, Program, load, load_from, parse};
+pub use locations::Locations;
 pub use server::{
     GraphRuntime, KeyedServer, MicrobatchServer, OnNoModel, Outputs, PartitionedServer,
     RuntimeChoice, Server, Trigger, Workers,
 };
+pub use size::Size;
 
 use std::collections::BTreeSet;
 
