@@ -19,8 +19,8 @@ pub(crate) const LONGEST_VALUE: u64 = 1 << 26;
 /// Nodes of a graph, at most, and inputs of all of them. The runtime compares each node that an
 /// optimization adds with all that there are, so that loading takes time in the square of them: in
 /// a release build 0.8 s for 1,500 matrix products, 1.6 s for one `Pack` of 3,000 inputs.
-const MOST_NODES: usize = 2_000;
-const MOST_INPUTS: usize = 3_000;
+const MOST_NODES: usize = 8_000;
+const MOST_INPUTS: usize = 12_000;
 
 /// The same of the runtime's nodes, of which an operator of a file may become several.
 const MOST_TYPED_NODES: usize = 20_000;

@@ -61,9 +61,11 @@ pub(crate) enum Attribute {
     Tensor(TensorProto),
 }
 
-/// A list, of which only integers are read.
+/// A list, of which only numbers are read.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ListValue {
+    #[prost(float, repeated, tag = "4")]
+    pub(crate) f: Vec<f32>,
     #[prost(int64, repeated, tag = "3")]
     pub(crate) i: Vec<i64>,
 }
@@ -82,12 +84,16 @@ pub(crate) struct TensorProto {
     pub(crate) float_val: Vec<f32>,
     #[prost(double, repeated, tag = "6")]
     pub(crate) double_val: Vec<f64>,
+    /// Those of smaller integers, too.
     #[prost(int32, repeated, tag = "7")]
     pub(crate) int_val: Vec<i32>,
     #[prost(int64, repeated, tag = "10")]
     pub(crate) int64_val: Vec<i64>,
     #[prost(bool, repeated, tag = "11")]
     pub(crate) bool_val: Vec<bool>,
+    /// The bits of numbers of half precision.
+    #[prost(int32, repeated, tag = "13")]
+    pub(crate) half_val: Vec<i32>,
 }
 
 /// A shape.
