@@ -101,7 +101,11 @@ impl Draft {
                     .datum_type,
             );
         }
-        let mut model = model.into_decluttered().map_err(|cause| load(&cause))?;
+        // Should the runtime fail to simplify a graph that it has checked, it still runs it.
+        let mut model = match model.clone().into_decluttered() {
+            Ok(simplified) => simplified,
+            Err(_) => model,
+        };
         fuse(&mut model).map_err(|cause| load(&cause))?;
         model.optimize().map_err(|cause| load(&cause))?;
         let runnable = TypedSimplePlan::new(model).map_err(|cause| load(&cause))?;

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use tensor::{Data, Element, Error, Graph, Options, Tensor};
+use tensor::{Data, Error, Graph, Options, Tensor};
 
 fn exports() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exports")
@@ -81,108 +81,6 @@ fn every_export_computes_what_its_engine_computes() {
         }
     }
     assert_eq!(models, 32);
-}
-
-/// A line of a table of `operators/`: whether it is fed, the node's name, and the value.
-fn value(line: &str) -> (bool, String, Tensor) {
-    let cells: Vec<&str> = line.split(' ').collect();
-    let [way, name, element, shape, values @ ..] = cells.as_slice() else {
-        panic!("{line}")
-    };
-    let shape = match *shape {
-        "-" => Vec::new(),
-        lengths => lengths.split(',').map(|n| n.parse().unwrap()).collect(),
-    };
-    let values = values.iter().filter(|value| !value.is_empty());
-    let real = |value: &&str| value.parse::<f64>().unwrap();
-    let data = match *element {
-        "float32" => Data::Float(values.map(|value| real(value) as f32).collect()),
-        "float64" => Data::Double(values.map(real).collect()),
-        "int32" => Data::Int32(values.map(|value| value.parse().unwrap()).collect()),
-        "int64" => Data::Int64(values.map(|value| value.parse().unwrap()).collect()),
-        "bool" => Data::Bool(values.map(|value| real(value) != 0.0).collect()),
-        other => panic!("{other}"),
-    };
-    let tensor = Tensor::new(shape, data).unwrap();
-    (*way == "in", (*name).to_owned(), tensor)
-}
-
-/// What is wrong with an output of a graph, if anything.
-fn difference(
-    graph: &[u8],
-    inputs: &[(String, Tensor)],
-    name: &str,
-    expected: &Tensor,
-) -> Option<String> {
-    let options = Options {
-        outputs: vec![name.to_owned()],
-        ..Options::default()
-    };
-    let graph = match Graph::from_graphdef(graph, &options) {
-        Ok(graph) => graph,
-        Err(error) => return Some(error.to_string()),
-    };
-    let fed = graph.inputs().iter().map(|port| {
-        let (_, tensor) = inputs.iter().find(|(name, _)| *name == port.name).unwrap();
-        tensor.clone()
-    });
-    let found = match graph.run(&fed.collect::<Vec<_>>(), &mut graph.scratch()) {
-        Ok(found) => found.into_iter().next().unwrap(),
-        Err(error) => return Some(error.to_string()),
-    };
-    if found.shape != expected.shape {
-        return Some(format!("{:?} instead of {:?}", found.shape, expected.shape));
-    }
-    // Lengths are counted in 64 bits.
-    let (element, wanted) = (found.data.element(), expected.data.element());
-    if element != wanted && (element, wanted) != (Element::Int64, Element::Int32) {
-        return Some(format!("{element} instead of {wanted}"));
-    }
-    let pairs = numbers(&found.data)
-        .into_iter()
-        .zip(numbers(&expected.data));
-    for (found, expected) in pairs {
-        let bound = 1e-6 * expected.abs().max(1.0);
-        let same = found == expected || (found.is_nan() && expected.is_nan());
-        if !same && !((found - expected).abs() <= bound) {
-            return Some(format!("{found} instead of {expected}"));
-        }
-    }
-    None
-}
-
-/// NaN and infinities are the same, too; `operators/make.py` says how they were made.
-#[test]
-fn every_operator_computes_what_tensorflow_computes() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/operators");
-    let (mut count, mut wrong) = (0, Vec::new());
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "txt") {
-            continue;
-        }
-        let graph = fs::read(path.with_extension("pb")).unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        let (fed, asked): (Vec<_>, Vec<_>) = text.lines().map(value).partition(|(fed, ..)| *fed);
-        let inputs: Vec<(String, Tensor)> = fed
-            .into_iter()
-            .map(|(_, name, tensor)| (name, tensor))
-            .collect();
-        for (_, name, expected) in asked {
-            count += 1;
-            if let Some(difference) = difference(&graph, &inputs, &name, &expected) {
-                let file = path.file_stem().unwrap().display();
-                wrong.push(format!("{file} {name}: {difference}"));
-            }
-        }
-    }
-    assert!(
-        wrong.is_empty(),
-        "{} of {count}:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
-    assert!(count > 400, "{count}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::super::attributes::{float, integers, text};
 use super::super::routine::{Form, Routine, dispatch, known, lower, lower_to, own, shape};
+use super::slices::Stride;
 use super::{Inputs, Operation, of};
 use tract_onnx::tract_hir::internal::{
     AxisOp, Datum, DatumType, DimLike, OutletId, SpecialOps, TDim, TVec, Tensor as Value, ToDim,
@@ -84,7 +85,7 @@ fn convolution(read: &Inputs<'_>, rank: usize, depthwise: bool) -> Result<Operat
     let dilations = read.spatial("dilations", rank)?;
     let padding = read.padding(rank)?;
     let convolve = move |prefix: &str, model: &mut TypedModel, inputs: &[OutletId]| {
-        let [input, mut kernel] = *inputs else {
+        let [mut input, mut kernel] = *inputs else {
             bail!("a convolution of {} inputs", inputs.len());
         };
         let (form, window) = (shape(model, input)?, shape(model, kernel)?);
@@ -122,12 +123,26 @@ fn convolution(read: &Inputs<'_>, rank: usize, depthwise: bool) -> Result<Operat
             }
         }
         fits(&form, &window[..rank], &strides, &dilations, &padding)?;
+        let mut strides = strides.clone();
+        for (axis, stride) in strides.iter_mut().enumerate() {
+            // Of single elements, those in between have no part. The runtime knows as much, but
+            // fails on some graphs when it moves that forward.
+            let alone = window[axis] == 1 && !matches!(padding, PaddingSpec::Explicit(..));
+            if alone && *stride > 1 {
+                let every = Stride {
+                    axis: axis + 1,
+                    step: *stride as i64,
+                };
+                input = own(every, &format!("{prefix}.every.{axis}"), model, &[input])?[0];
+                *stride = 1;
+            }
+        }
         let pool = PoolSpec {
             data_format: DataFormat::NHWC,
             kernel_shape: window[..rank].into(),
             padding: padding.clone(),
             dilations: Some(dilations.clone()),
-            strides: Some(strides.clone()),
+            strides: Some(strides),
             input_channels: channels,
             output_channels,
         };

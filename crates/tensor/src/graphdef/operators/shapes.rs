@@ -95,8 +95,12 @@ pub(super) fn operation(read: &Inputs<'_>) -> Result<Option<Operation>, String> 
             }
             read.along(1, "Transpose", |axes, prefix, model, input| {
                 let axes = axes.iter().map(|axis| usize::try_from(*axis));
-                let axes = axes.collect::<Result<_, _>>()?;
-                PermuteAxes::new(Some(axes)).wire(prefix, model, &[input])
+                let axes = axes.collect::<Result<Vec<_>, _>>()?;
+                let rank = model.outlet_fact(input)?.rank();
+                // The runtime does not end on anything else.
+                let all = axes.len() == rank && (0..rank).all(|axis| axes.contains(&axis));
+                ensure!(all, "{axes:?} is no permutation of {rank} axes");
+                PermuteAxes::new(Some(axes.into())).wire(prefix, model, &[input])
             })
         }
         "InvertPermutation" => unary(lower("InvertPermutation", |prefix, model, inputs| {
@@ -286,7 +290,7 @@ fn ensure_shape(read: &Inputs<'_>) -> Result<Operation, String> {
     })))
 }
 
-/// Which axes are dropped has to be in the graph: without a list it depends on the batch.
+/// Which axes are dropped has to be in the graph, or to follow from lengths that are all known.
 fn squeeze(read: &Inputs<'_>) -> Result<Operation, String> {
     let mut axes: Vec<isize> = integers(read.node, "squeeze_dims")
         .iter()
@@ -294,7 +298,18 @@ fn squeeze(read: &Inputs<'_>) -> Result<Operation, String> {
         .collect();
     axes.sort_unstable();
     let mixed = axes.first().is_some_and(|axis| *axis < 0) && axes.last() >= Some(&0);
-    if axes.is_empty() || mixed {
+    if axes.is_empty() {
+        return Ok(unary(lower("Squeeze", |prefix, model, inputs| {
+            let mut axes = Vec::new();
+            for (axis, length) in shape(model, inputs[0])?.iter().enumerate() {
+                if length.to_i64()? == 1 {
+                    axes.push(axis as isize);
+                }
+            }
+            Squeeze::new(Some(axes)).wire(prefix, model, &inputs[..1])
+        })));
+    }
+    if mixed {
         return Err(of(read.node, "of axes that are not named"));
     }
     Ok(unary(expand(Squeeze::new(Some(axes)))))

@@ -319,9 +319,9 @@ fn bounds(
 
 /// Every so many elements along an axis, from the first on, or backwards from the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stride {
-    axis: usize,
-    step: i64,
+pub(super) struct Stride {
+    pub(super) axis: usize,
+    pub(super) step: i64,
 }
 
 impl Routine for Stride {
