@@ -7,7 +7,7 @@ mod operators;
 mod routine;
 mod wiring;
 
-use crate::plan::{Draft, check_size, load};
+use crate::plan::{Draft, check_joined, check_size, load};
 use crate::protobuf::{Kind, check};
 use crate::shield::shield;
 use crate::{Error, Options};
@@ -62,8 +62,23 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
     }
     let outputs = wiring.outputs(&options.outputs)?;
     let part = wiring.part(&outputs, &options.inputs)?;
-    let inputs = part.nodes.iter().map(|id| wiring.sources(*id).len());
-    check_size(part.nodes.len(), inputs.sum())?;
+    let mut sizes = (0, 0);
+    for id in &part.nodes {
+        // Those that hand on their inputs do not become nodes.
+        if wiring
+            .node(*id)
+            .is_some_and(|node| !operators::is_alias(&node.op))
+        {
+            sizes = (sizes.0 + 1, sizes.1 + wiring.sources(*id).len());
+        }
+    }
+    check_size(sizes.0, sizes.1)?;
+    // Each input of these becomes a node.
+    let many = part.nodes.iter().filter(|id| {
+        let node = wiring.node(**id);
+        node.is_some_and(|node| matches!(node.op.as_str(), "AddN" | "Pack"))
+    });
+    check_joined(many.map(|id| wiring.sources(*id).len()).sum())?;
     Importer::new(&wiring, &part)?.draft(&outputs)
 }
 

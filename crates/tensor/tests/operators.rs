@@ -405,7 +405,7 @@ fn a_flipped_bit_in_an_operator_does_no_harm() {
                     Element::Bool => Data::Bool(vec![true; volume]),
                     _ => Data::Float(vec![0.5; volume]),
                 };
-                (volume < 1 << 20).then(|| Tensor { shape, data })
+                (volume < 1 << 20).then_some(Tensor { shape, data })
             });
             if let Some(fed) = fed.collect::<Option<Vec<Tensor>>>() {
                 let _ = graph.run(&fed, &mut graph.scratch());

@@ -107,20 +107,6 @@ pub(super) fn operation(
         arity,
         constant,
     };
-    if !COPIES.contains(&node.op.as_str()) {
-        for attribute in ["T", "Ta", "Tb", "Tout"] {
-            if !node.attr.contains_key(attribute) {
-                continue;
-            }
-            let found = datum(node, attribute).map_err(|what| of(node, &what))?;
-            if !matches!(
-                found,
-                DatumType::F32 | DatumType::F64 | DatumType::I32 | DatumType::I64 | DatumType::Bool
-            ) {
-                return Err(of(node, &format!("of type {found:?}").to_lowercase()));
-            }
-        }
-    }
     let families = [
         arithmetic::operation,
         shapes::operation,
@@ -141,6 +127,7 @@ pub(super) fn operation(
     let Some(operation) = found else {
         return Err(node.op.clone());
     };
+    check_types(node)?;
     let taken = match &operation {
         Operation::Apply(taken, _) | Operation::Chain(taken, _) => *taken,
         Operation::Pick(places, _) => places.iter().max().map_or(0, |place| place + 1),
@@ -150,6 +137,27 @@ pub(super) fn operation(
         return Err(of(node, &format!("with {arity} inputs")));
     }
     Ok(operation)
+}
+
+/// Refuses to compute with types of elements that the runtime computes with in another way.
+fn check_types(node: &NodeDef) -> Result<(), String> {
+    if COPIES.contains(&node.op.as_str()) {
+        return Ok(());
+    }
+    for attribute in ["T", "Ta", "Tb", "Tout"] {
+        if !node.attr.contains_key(attribute) {
+            continue;
+        }
+        let found = datum(node, attribute).map_err(|what| of(node, &what))?;
+        let full = matches!(
+            found,
+            DatumType::F32 | DatumType::F64 | DatumType::I32 | DatumType::I64 | DatumType::Bool
+        );
+        if !full {
+            return Err(of(node, &format!("of type {found:?}").to_lowercase()));
+        }
+    }
+    Ok(())
 }
 
 /// The type of a node's result, where that is a count of elements.
