@@ -7,6 +7,7 @@ pub(crate) mod messages;
 mod operators;
 #[cfg(feature = "libtensorflow")]
 pub(crate) mod ports;
+mod routine;
 mod wiring;
 
 use crate::plan::{Draft, load};
@@ -20,9 +21,10 @@ use prost::Message;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{
-    GenericFactoid, InferenceFact, InferenceModel, OutletId, ShapeFactoid, SpecialOps, TVec,
-    Tensor as Value, ToDim, TractResult, expand,
+    DatumType, GenericFactoid, InferenceFact, InferenceModel, OutletId, ShapeFactoid, SpecialOps,
+    TVec, Tensor as Value, ToDim, TractResult, expand,
 };
+use tract_onnx::tract_hir::ops::cast::cast;
 use tract_onnx::tract_hir::ops::{array, konst};
 use wiring::{Id, Part, Slot, Wiring};
 
@@ -278,11 +280,28 @@ impl<'a> Importer<'a> {
         let inputs = inputs.collect::<Result<Vec<OutletId>, Error>>()?;
         let results = outputs.iter().map(|(_, slot)| self.outlet(&outlets, *slot));
         let results = results.collect::<Result<Vec<OutletId>, Error>>()?;
+        let mut finished = Vec::with_capacity(results.len());
+        for (position, ((_, (id, _)), result)) in outputs.iter().zip(results).enumerate() {
+            let datum = self
+                .wiring
+                .node(*id)
+                .map_or(DatumType::I32, operators::counted);
+            let finish = routine::lower("Output", move |prefix, model, inputs| {
+                if model.outlet_fact(inputs[0])?.datum_type != DatumType::TDim {
+                    return Ok([inputs[0]].into_iter().collect());
+                }
+                // Lengths that depend on the batch become numbers when there is one.
+                model.wire_node(prefix, cast(datum), inputs)
+            });
+            let name = format!("output.{position}");
+            let wires = model.wire_node(name, finish, &[result]);
+            finished.extend(wires.map_err(|cause| load(&cause))?);
+        }
         model
             .set_input_outlets(&inputs)
             .map_err(|cause| load(&cause))?;
         model
-            .select_output_outlets(&results)
+            .select_output_outlets(&finished)
             .map_err(|cause| load(&cause))?;
         Ok(model)
     }
@@ -326,13 +345,22 @@ fn wire(
         Operation::Apply(taken, operator) => {
             model.wire_node(name, operator, inputs.get(..taken).unwrap_or(inputs))
         }
-        Operation::Chain(first, second) => {
-            let wires = model.wire_node(
-                format!("{name}.0"),
-                first,
-                inputs.get(..1).unwrap_or(inputs),
-            )?;
-            model.wire_node(name, second, &wires)
+        Operation::Pick(places, operator) => {
+            let picked = places
+                .iter()
+                .filter_map(|place| inputs.get(*place).copied());
+            model.wire_node(name, operator, &picked.collect::<Vec<_>>())
+        }
+        Operation::Chain(taken, mut operators) => {
+            let last = operators.pop();
+            let mut wires: TVec<OutletId> = inputs.iter().take(taken).copied().collect();
+            for (position, operator) in operators.into_iter().enumerate() {
+                wires = model.wire_node(format!("{name}.{position}"), operator, &wires)?;
+            }
+            match last {
+                Some(operator) => model.wire_node(name, operator, &wires),
+                None => Ok(wires),
+            }
         }
         Operation::Pack(axis) => {
             let mut wires = Vec::with_capacity(inputs.len());

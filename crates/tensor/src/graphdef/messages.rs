@@ -75,9 +75,11 @@ pub(crate) struct NameAttrList {
     pub(crate) attr: HashMap<String, AttrValue>,
 }
 
-/// A list, of which only integers and types are read.
+/// A list, of which only numbers and types are read.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ListValue {
+    #[prost(float, repeated, tag = "4")]
+    pub(crate) f: Vec<f32>,
     #[prost(int64, repeated, tag = "3")]
     pub(crate) i: Vec<i64>,
     #[prost(enumeration = "DataType", repeated, tag = "6")]
@@ -98,6 +100,7 @@ pub(crate) struct TensorProto {
     pub(crate) float_val: Vec<f32>,
     #[prost(double, repeated, tag = "6")]
     pub(crate) double_val: Vec<f64>,
+    /// Those of smaller integers, too.
     #[prost(int32, repeated, tag = "7")]
     pub(crate) int_val: Vec<i32>,
     #[prost(bytes = "vec", repeated, tag = "8")]
@@ -106,6 +109,9 @@ pub(crate) struct TensorProto {
     pub(crate) int64_val: Vec<i64>,
     #[prost(bool, repeated, tag = "11")]
     pub(crate) bool_val: Vec<bool>,
+    /// The bits of numbers of half precision.
+    #[prost(int32, repeated, tag = "13")]
+    pub(crate) half_val: Vec<i32>,
 }
 
 /// A shape.

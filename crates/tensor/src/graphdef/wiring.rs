@@ -2,7 +2,7 @@
 
 use super::messages::NodeDef;
 use super::{malformed, operators};
-use crate::plan::check_size;
+use crate::plan::{check_joined, check_size};
 use crate::{Error, Role};
 use std::collections::{HashMap, HashSet};
 
@@ -284,8 +284,22 @@ impl<'a> Wiring<'a> {
 
     /// Refuses a part that takes too long to load.
     pub(super) fn check_size(&self, part: &Part) -> Result<(), Error> {
-        let inputs = part.nodes.iter().map(|id| self.sources(*id).len());
-        check_size(part.nodes.len(), inputs.sum())
+        let (mut nodes, mut inputs, mut joined) = (0, 0, 0);
+        for id in &part.nodes {
+            let Some(node) = self.node(*id) else { continue };
+            // Those that hand on their inputs do not become nodes.
+            if operators::is_alias(&node.op) {
+                continue;
+            }
+            nodes += 1;
+            inputs += self.sources(*id).len();
+            // Each input of these becomes a node.
+            if matches!(node.op.as_str(), "AddN" | "Pack") {
+                joined += self.sources(*id).len();
+            }
+        }
+        check_size(nodes, inputs)?;
+        check_joined(joined)
     }
 
     /// The placeholders among some nodes, in the order of the file.
