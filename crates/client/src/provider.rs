@@ -46,7 +46,13 @@ pub fn run(settings: &DataProvider, interrupt: &Interrupt, out: &mut dyn Write) 
     let sample = decoder(settings.record.name())
         .map_err(|known| anyhow!("records are {known:?}"))
         .and_then(|mut decoder| Ok((Arc::clone(decoder.schema()), decoder.decode(&sample)?)))?;
-    let models = Models::load(directory, &settings.publish, &data_type(0), sample)?;
+    let models = Models::load(
+        directory,
+        &settings.publish,
+        &data_type(0),
+        sample,
+        settings.by_reference,
+    )?;
     let Some(broker) = Broker::reach(settings, interrupt)? else {
         return Ok(());
     };

@@ -2,7 +2,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{Arg, ArgGroup, Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +92,17 @@ pub struct DataProvider {
         default_value = DEFAULT_BROKERS
     )]
     pub listen: String,
+
+    /// Publish the models' paths, for servers that see the same files, instead of the models
+    #[arg(
+        long,
+        env = "MODEL_SERVING_BY_REFERENCE",
+        value_parser = BoolishValueParser::new(),
+        num_args = 0..=1,
+        default_missing_value = "true",
+        default_value_t = false
+    )]
+    pub by_reference: bool,
 
     /// Directory with the records and models [default: data, here or in the workspace]
     #[arg(long, env = "MODEL_SERVING_DATA_DIR", value_name = "DIR")]

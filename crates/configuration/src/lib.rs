@@ -14,7 +14,9 @@ mod client;
 mod inference;
 mod interval;
 mod load;
+mod locations;
 mod server;
+mod size;
 mod tf_serving;
 
 pub use basics::{Basics, DEFAULT_BROKERS, Origin};
@@ -25,10 +27,12 @@ pub use client::{
 pub use inference::InferenceServer;
 pub use interval::Interval;
 pub use load::{Environment, FILE_NAME, Program, Settings, load, load_from, parse};
+pub use locations::Locations;
 pub use server::{
     GraphRuntime, KeyedServer, MicrobatchServer, OnNoModel, Outputs, PartitionedServer,
     RuntimeChoice, Server, Trigger, Workers,
 };
+pub use size::Size;
 pub use tf_serving::{Endpoint, RequestFormat, TfServingServer};
 
 use std::collections::BTreeSet;

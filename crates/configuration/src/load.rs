@@ -394,6 +394,11 @@ mod tests {
                 "mine",
                 "--broker-timeout",
                 "2m 5s",
+                "--model-roots",
+                "models,s3://bucket/models",
+                "--model-roots=/more",
+                "--model-max-size",
+                "2 GiB",
                 "-X",
                 "a=b=c",
             ],
@@ -405,6 +410,13 @@ mod tests {
         assert_eq!(toml::to_string(&again).unwrap(), dumped);
         assert_eq!(again.basics.properties["a"], "b=c");
         assert_eq!(again.basics.broker_timeout.get().as_secs(), 125);
+        let locations = again.locations;
+        assert_eq!(
+            locations.model_roots,
+            ["models", "s3://bucket/models", "/more"]
+        );
+        assert_eq!(locations.model_max_size.get(), 2 << 30);
+        assert_eq!(locations.model_timeout.get().as_secs(), 60);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::{Basics, Interval};
+use crate::{Basics, Interval, Locations};
 
 /// What a model server needs to know, whatever its strategy.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +55,10 @@ pub struct Server {
     )]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runtime: Vec<RuntimeChoice>,
+    /// Where models may come from that are not in their message.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub locations: Locations,
 }
 
 /// What becomes of a record whose data type has no model.

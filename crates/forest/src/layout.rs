@@ -20,6 +20,7 @@ pub(crate) const MISSING_STOP: u16 = 2;
 /// What the operand is: a threshold unless one of these is set.
 pub(crate) const EQUAL: u16 = 4;
 pub(crate) const ONE_OF: u16 = 8;
+pub(crate) const ANY_OF: u16 = 16;
 
 /// Decision trees in one flat array, ready to be walked. Immutable, and shared between threads.
 ///
@@ -30,7 +31,8 @@ pub struct Forest {
     /// For every node the number a walk that ends there answers.
     pub(crate) answers: Box<[u32]>,
     pub(crate) roots: Box<[u32]>,
-    /// The bits of all sets, each set starting at a word of its own.
+    /// The bits of all sets, each set starting at a word of its own; of a set of any numbers, these
+    /// numbers in ascending order.
     pub(crate) sets: Box<[u64]>,
     pub(crate) features: usize,
     /// Whether every test is a threshold.
@@ -203,6 +205,7 @@ impl Layout {
             Test::AtMost(threshold) => (*threshold, 0),
             Test::Equal(value) => (*value, EQUAL),
             Test::OneOf(members) => (self.set(members)?, ONE_OF),
+            Test::AnyOf(members) => (self.numbers(members)?, ANY_OF),
         };
         self.thresholds_only &= kind == 0;
         let (missing, answer) = match missing {
@@ -233,22 +236,43 @@ impl Layout {
             Some(&largest) => largest as usize / 64 + 1,
             None => 0,
         };
-        let start = self.sets.len();
-        let limit = u32::MAX as usize;
-        if start + words > limit {
-            return Err(Error::TooLarge {
-                what: "words of sets",
-                limit,
-            });
-        }
-        self.sets.resize(start + words, 0);
+        let start = self.words(words)?;
         for &member in members {
             if let Some(word) = self.sets.get_mut(start + member as usize / 64) {
                 *word |= 1 << (member % 64);
             }
         }
-        Ok(f64::from_bits((start as u64) << 32 | words as u64))
+        Ok(packed(start, words))
     }
+
+    /// Stores numbers in ascending order and answers where, as [`Layout::set`] does.
+    fn numbers(&mut self, members: &[f64]) -> Result<f64, Error> {
+        let mut members: Vec<f64> = members.iter().copied().filter(|m| !m.is_nan()).collect();
+        members.sort_by(f64::total_cmp);
+        let start = self.words(members.len())?;
+        for (word, member) in self.sets.iter_mut().skip(start).zip(&members) {
+            *word = member.to_bits();
+        }
+        Ok(packed(start, members.len()))
+    }
+
+    /// Keeps room for words of a set and answers the place of the first.
+    fn words(&mut self, count: usize) -> Result<usize, Error> {
+        let start = self.sets.len();
+        let limit = u32::MAX as usize;
+        if start + count > limit {
+            return Err(Error::TooLarge {
+                what: "words of sets",
+                limit,
+            });
+        }
+        self.sets.resize(start + count, 0);
+        Ok(start)
+    }
+}
+
+fn packed(start: usize, words: usize) -> f64 {
+    f64::from_bits((start as u64) << 32 | words as u64)
 }
 
 fn leaf(place: u32) -> Flat {

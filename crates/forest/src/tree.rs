@@ -49,6 +49,8 @@ pub enum Test {
     /// The value, a small natural number such as the position of a category in a list, is one of
     /// these.
     OneOf(Vec<u32>),
+    /// The value is one of these numbers, whatever they are.
+    AnyOf(Vec<f64>),
 }
 
 impl Test {
@@ -70,6 +72,7 @@ impl Test {
             Self::AtMost(threshold) => value <= *threshold,
             Self::Equal(other) => value == *other,
             Self::OneOf(members) => members.iter().any(|&member| f64::from(member) == value),
+            Self::AnyOf(members) => members.contains(&value),
         }
     }
 }

@@ -1,5 +1,5 @@
 use crate::Forest;
-use crate::layout::{EQUAL, Flat, MISSING_NO, MISSING_STOP, ONE_OF};
+use crate::layout::{ANY_OF, EQUAL, Flat, MISSING_NO, MISSING_STOP, ONE_OF};
 
 /// How many walks go on side by side. Each waits for its own loads; eight hide that from the
 /// processor, and their positions still fit its registers.
@@ -44,12 +44,32 @@ impl Forest {
         }
         let any_missing = rows.iter().any(|value| value.is_nan());
         for (&root, leaves) in self.roots.iter().zip(leaves.chunks_exact_mut(count)) {
-            match (self.thresholds_only, any_missing) {
-                (true, false) => self.tree_over_rows::<false, false>(root, rows, leaves),
-                (true, true) => self.tree_over_rows::<false, true>(root, rows, leaves),
-                (false, false) => self.tree_over_rows::<true, false>(root, rows, leaves),
-                (false, true) => self.tree_over_rows::<true, true>(root, rows, leaves),
-            }
+            self.tree(root, any_missing, rows, leaves);
+        }
+    }
+
+    /// Walks all trees over many rows, as [`Forest::leaves_of_rows`] does, and hands over the leaf
+    /// of every row after each tree, so that there is memory for the leaves of one tree alone:
+    /// `leaves`, a number for each row.
+    ///
+    /// # Panics
+    ///
+    /// When `rows` is not as many rows as `leaves` has numbers.
+    pub fn each_tree(&self, rows: &[f64], leaves: &mut [u32], mut each: impl FnMut(&[u32])) {
+        assert_eq!(rows.len(), leaves.len() * self.features, "whole rows");
+        let any_missing = rows.iter().any(|value| value.is_nan());
+        for &root in &self.roots {
+            self.tree(root, any_missing, rows, leaves);
+            each(leaves);
+        }
+    }
+
+    fn tree(&self, root: u32, any_missing: bool, rows: &[f64], leaves: &mut [u32]) {
+        match (self.thresholds_only, any_missing) {
+            (true, false) => self.tree_over_rows::<false, false>(root, rows, leaves),
+            (true, true) => self.tree_over_rows::<false, true>(root, rows, leaves),
+            (false, false) => self.tree_over_rows::<true, false>(root, rows, leaves),
+            (false, true) => self.tree_over_rows::<true, true>(root, rows, leaves),
         }
     }
 
@@ -167,6 +187,15 @@ impl Forest {
             member as f64 == value
                 && member / 64 < words
                 && self.sets[start + (member / 64) as usize] >> (member % 64) & 1 == 1
+        } else if node.flags & ANY_OF != 0 {
+            let packed = node.operand.to_bits();
+            let (start, words) = ((packed >> 32) as usize, packed & u64::from(u32::MAX));
+            let members = &self.sets[start..start + words as usize];
+            // Both zeros are the same number, which the order of bits does not know.
+            let value = value + 0.0;
+            members
+                .binary_search_by(|member| (f64::from_bits(*member) + 0.0).total_cmp(&value))
+                .is_ok()
         } else if node.flags & EQUAL != 0 {
             value == node.operand
         } else {

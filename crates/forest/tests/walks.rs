@@ -54,6 +54,7 @@ fn test(kinds: bool) -> BoxedStrategy<Test> {
             number().prop_map(Test::below),
             number().prop_map(Test::Equal),
             prop::collection::vec(0..70_u32, 0..5).prop_map(Test::OneOf),
+            prop::collection::vec(number(), 0..5).prop_map(Test::AnyOf),
         ]
         .boxed()
     } else {
@@ -126,6 +127,9 @@ proptest! {
                 (0..trees.len()).map(|tree| batch[tree * rows.len() + index]).collect();
             prop_assert_eq!(&batch, &expected);
         }
+        let mut trees_seen = Vec::new();
+        forest.each_tree(&flat, &mut vec![0; rows.len()], |leaves| trees_seen.extend_from_slice(leaves));
+        prop_assert_eq!(&trees_seen, &batch);
     }
 
     #[test]

@@ -1,43 +1,20 @@
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
 use protobufs::ModelDescriptor;
 use protobufs::model_descriptor::{MessageContent, ModelType};
-use sha2::{Digest as _, Sha256};
+use tensor::Directory;
+
+use crate::archive::{self, ArchiveError};
+use crate::location::{FetchError, Limits};
+use crate::{Content, Digest};
 
 /// Bytes of a descriptor's name, version, description and data type together.
 const LONGEST_NAMES: usize = 16 * 1024;
 
-/// The SHA-256 of a model's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digest(pub [u8; 32]);
-
-impl Digest {
-    /// The digest of these bytes.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-
-    /// Its first eight bytes, big endian: enough to tell models apart in a result.
-    #[must_use]
-    pub fn short(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
-    }
-}
-
-/// The short form, 16 hexadecimal digits.
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.short())
-    }
-}
-
-/// A model as the models topic has it: checked, with its bytes at hand, not loaded yet.
+/// A model as the models topic has it: checked, with its files at hand, not loaded yet.
 #[derive(Clone, Debug)]
 pub struct Descriptor {
     /// The model's name.
@@ -50,9 +27,10 @@ pub struct Descriptor {
     pub model_type: ModelType,
     /// Its version; the offset on the models topic where the publisher gave none.
     pub version: Arc<str>,
-    /// The model itself. Never empty.
-    pub bytes: Bytes,
-    /// The digest of the bytes.
+    /// The model itself. Never empty; a SavedModel is a directory, whatever it came as.
+    pub content: Content,
+    /// The digest of what was in the message, or at the location: of an archive, not of what was
+    /// in it.
     pub digest: Digest,
     /// Choices that the model leaves open, e.g. `input`, `output`.
     pub options: BTreeMap<String, String>,
@@ -105,11 +83,27 @@ pub enum Refusal {
     /// The code that loads the model panicked: a defect, of which the stream sees a refusal.
     #[error("loading the model panicked")]
     Panicked,
-    /// The model is elsewhere.
-    #[error(
-        "models by location are not supported yet (`{0}`): publish the model's bytes in `data`"
-    )]
+    /// The model is elsewhere, and nothing is fetched here.
+    #[error("the model is at a location (`{0}`), and only models in `data` are taken here")]
     ByLocation(String),
+    /// The model cannot be had from its location.
+    #[error("the model's location is refused")]
+    Location(#[source] FetchError),
+    /// The archive that the model is in cannot be unpacked.
+    #[error("the model's archive is refused")]
+    Archive(#[source] ArchiveError),
+    /// There is no SavedModel in the directory or archive, or there are several.
+    #[error("there is one saved_model.pb in a SavedModel, here {found}")]
+    NoSavedModel {
+        /// Where there are some.
+        found: String,
+    },
+    /// A format that is one file came as a directory.
+    #[error("a model of type {model_type} is one file, and a directory was found")]
+    NotAFile {
+        /// The format.
+        model_type: &'static str,
+    },
     /// The bytes are not those that the publisher meant.
     #[error("the model's SHA-256 is {found}, the descriptor says {expected}")]
     WrongDigest {
@@ -141,6 +135,14 @@ pub enum Refusal {
     Tensor(#[source] tensor::Error),
 }
 
+impl Refusal {
+    /// Whether trying again may help: the model is at a location that cannot be reached now.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Location(error) if error.is_transient())
+    }
+}
+
 impl Descriptor {
     /// Reads the message at `offset` of the models topic.
     ///
@@ -152,11 +154,36 @@ impl Descriptor {
         Self::from_message(message, offset)
     }
 
-    /// Checks a message that stands at `offset` of the models topic.
+    /// Checks a message that stands at `offset` of the models topic and has its model in it. For
+    /// models that are elsewhere there is [`Locations::resolve`](crate::Locations::resolve).
     ///
     /// # Errors
     /// When it could not become a model.
     pub fn from_message(message: ModelDescriptor, offset: i64) -> Result<Self, Refusal> {
+        let elsewhere = |location: &str| Err(Refusal::ByLocation(location.to_owned()));
+        Self::read(message, offset, Limits::default().size, elsewhere)
+    }
+
+    /// The model, which is one file.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAFile`]: it is a directory.
+    pub fn file(&self) -> Result<&Bytes, Refusal> {
+        match &self.content {
+            Content::Bytes(bytes) => Ok(bytes),
+            Content::Directory(_) => Err(Refusal::NotAFile {
+                model_type: self.model_type.as_str_name(),
+            }),
+        }
+    }
+
+    /// Checks a message, and fetches what it refers to once everything else is in order.
+    pub(crate) fn read(
+        message: ModelDescriptor,
+        offset: i64,
+        limit: u64,
+        fetch: impl FnOnce(&str) -> Result<Content, Refusal>,
+    ) -> Result<Self, Refusal> {
         if message.data_type.is_empty() {
             return Err(Refusal::NoDataType);
         }
@@ -187,12 +214,15 @@ impl Descriptor {
                     .join(", "),
             }
         })?;
-        let bytes = match message.message_content {
-            Some(MessageContent::Data(bytes)) if !bytes.is_empty() => bytes,
-            Some(MessageContent::Location(location)) => return Err(Refusal::ByLocation(location)),
+        let content = match message.message_content {
+            Some(MessageContent::Data(bytes)) => Content::Bytes(bytes),
+            Some(MessageContent::Location(location)) if !location.is_empty() => fetch(&location)?,
             _ => return Err(Refusal::NoContent(message.name)),
         };
-        let digest = Digest::of(&bytes);
+        if content.is_empty() {
+            return Err(Refusal::NoContent(message.name));
+        }
+        let digest = content.digest();
         if !message.sha256.is_empty() && message.sha256[..] != digest.0 {
             let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect();
             return Err(Refusal::WrongDigest {
@@ -200,6 +230,10 @@ impl Descriptor {
                 found: hex(&digest.0),
             });
         }
+        let content = match model_type {
+            ModelType::Tensorflowsaved => Content::Directory(saved_model(content, limit)?),
+            _ => content,
+        };
         let version = if message.version.is_empty() {
             offset.to_string()
         } else {
@@ -211,16 +245,37 @@ impl Descriptor {
             data_type: message.data_type.into(),
             model_type,
             version: version.into(),
-            bytes,
+            content,
             digest,
             options: message.options.into_iter().collect(),
         })
     }
 }
 
+/// The SavedModel in what came: a directory, an archive of one, or its `saved_model.pb` alone.
+fn saved_model(content: Content, limit: u64) -> Result<Arc<Directory>, Refusal> {
+    let directory = match content {
+        Content::Directory(directory) => directory,
+        Content::Bytes(bytes) if archive::is_archive(&bytes) => {
+            let directory = archive::unpack(&bytes, limit).map_err(Refusal::Archive)?;
+            Arc::new(directory)
+        }
+        Content::Bytes(bytes) => return Ok(Arc::new(archive::saved_model_alone(&bytes))),
+    };
+    archive::saved_model(&directory).map_err(|found| Refusal::NoSavedModel {
+        found: if found.is_empty() {
+            "is none".to_owned()
+        } else {
+            let directories: Vec<_> = found.into_iter().map(|path| format!("`{path}`")).collect();
+            format!("they are in {}", directories.join(", "))
+        },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Locations;
 
     fn message() -> ModelDescriptor {
         ModelDescriptor {
@@ -244,14 +299,6 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_is_that_of_the_standard() {
-        // FIPS 180-4, the example for "abc".
-        let descriptor = Descriptor::from_message(message(), 0).unwrap();
-        assert_eq!(descriptor.digest.short(), 0xba78_16bf_8f01_cfea);
-        assert_eq!(descriptor.digest.to_string(), "ba7816bf8f01cfea");
-    }
-
-    #[test]
     fn a_digest_that_differs_is_refused() {
         let sha256 = Bytes::copy_from_slice(&Digest::of(b"abc").0);
         let right = ModelDescriptor {
@@ -268,6 +315,86 @@ mod tests {
             let refusal = Descriptor::from_message(message, 0).unwrap_err();
             assert!(matches!(refusal, Refusal::WrongDigest { .. }), "{refusal}");
         }
+    }
+
+    const SAVED_MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/models/wine/1");
+
+    fn saved_model(content: MessageContent) -> ModelDescriptor {
+        ModelDescriptor {
+            modeltype: ModelType::Tensorflowsaved.into(),
+            message_content: Some(content),
+            ..message()
+        }
+    }
+
+    fn files(descriptor: &Descriptor) -> Vec<&str> {
+        match &descriptor.content {
+            Content::Directory(directory) => directory.files().map(|(path, _)| path).collect(),
+            Content::Bytes(_) => panic!("a directory"),
+        }
+    }
+
+    #[test]
+    fn a_saved_model_is_a_directory_whatever_it_came_as() {
+        let root = [SAVED_MODEL.to_owned()];
+        let locations = Locations::new(&root, Limits::default()).unwrap();
+        let location = MessageContent::Location(SAVED_MODEL.to_owned());
+        let resolve = |message| locations.resolve(message, 0, std::future::pending());
+        let there = resolve(saved_model(location.clone())).unwrap();
+        let all = [
+            "saved_model.pb",
+            "variables/variables.data-00000-of-00001",
+            "variables/variables.index",
+        ];
+        assert_eq!(files(&there), all);
+        let Content::Directory(directory) = &there.content else {
+            panic!("a directory");
+        };
+        // With its digest, at the location or in the message.
+        let with = |digest: &Digest, message| ModelDescriptor {
+            sha256: Bytes::copy_from_slice(&digest.0),
+            ..message
+        };
+        assert!(resolve(with(&there.digest, saved_model(location.clone()))).is_ok());
+        let packed = archive::pack(directory).unwrap();
+        let data = saved_model(MessageContent::Data(packed.clone()));
+        let here = Descriptor::from_message(with(&Digest::of(&packed), data.clone()), 0).unwrap();
+        assert_eq!(files(&here), all);
+        assert_eq!(here.digest, Digest::of(&packed));
+        for wrong in [
+            with(&here.digest, saved_model(location)),
+            with(&there.digest, data),
+        ] {
+            let refusal = resolve(wrong).unwrap_err();
+            assert!(matches!(refusal, Refusal::WrongDigest { .. }), "{refusal}");
+            assert!(!refusal.is_transient());
+        }
+        // The graph alone, without variables.
+        let alone = MessageContent::Data(Bytes::from_static(b"graph"));
+        let alone = Descriptor::from_message(saved_model(alone), 0).unwrap();
+        assert_eq!(files(&alone), ["saved_model.pb"]);
+        // Nothing of the kind.
+        let other = Directory::new([("x".to_owned(), vec![1])].into());
+        let other = saved_model(MessageContent::Data(archive::pack(&other).unwrap()));
+        let refusal = Descriptor::from_message(other, 0).unwrap_err();
+        assert!(refusal.to_string().ends_with("here is none"), "{refusal}");
+    }
+
+    #[test]
+    fn a_format_of_one_file_is_not_taken_from_a_directory() {
+        let root = [SAVED_MODEL.to_owned()];
+        let locations = Locations::new(&root, Limits::default()).unwrap();
+        let at = |location: String| ModelDescriptor {
+            message_content: Some(MessageContent::Location(location)),
+            ..message()
+        };
+        let resolve = |message| locations.resolve(message, 0, std::future::pending());
+        let directory = resolve(at(SAVED_MODEL.to_owned())).unwrap();
+        assert!(matches!(directory.file(), Err(Refusal::NotAFile { .. })));
+        let file = resolve(at(format!("file://{SAVED_MODEL}/saved_model.pb"))).unwrap();
+        assert!(file.file().is_ok_and(|bytes| !bytes.is_empty()));
+        let missing = resolve(at(format!("{SAVED_MODEL}/missing"))).unwrap_err();
+        assert!(!missing.is_transient(), "{missing}");
     }
 
     #[test]

@@ -65,6 +65,10 @@ impl ModelRegistry {
             factories: BTreeMap::new(),
         };
         registry.register(ModelType::Tensorflow, graph::Factory::tensorflow(&runtimes));
+        registry.register(
+            ModelType::Tensorflowsaved,
+            graph::Factory::saved_model(&runtimes),
+        );
         registry.register(ModelType::Pmml, pmml::Factory);
         registry.register(ModelType::Onnx, graph::Factory::onnx(&runtimes));
         registry

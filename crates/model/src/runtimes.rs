@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use protobufs::model_descriptor::ModelType;
-use tensor::{Error, Graph, Options, Runtime};
+use tensor::{Graph, Options, Runtime};
 
 use crate::{Descriptor, Refusal};
 
@@ -42,7 +42,7 @@ impl Runtimes {
         &self,
         descriptor: &Descriptor,
         mut options: Options,
-        load: impl Fn(&Options) -> Result<Graph, Error>,
+        load: impl Fn(&Options) -> Result<Graph, Refusal>,
     ) -> Result<Served, Refusal> {
         let asked = descriptor.options.get(OPTION);
         let asked = asked.map(|name| name.trim().parse::<Runtime>()).transpose();
@@ -58,7 +58,7 @@ impl Runtimes {
             }
         }
         options.runtime = named.or(asked);
-        let graph = load(&options).map_err(Refusal::Tensor)?;
+        let graph = load(&options)?;
         Ok(Served { graph, notice })
     }
 
@@ -79,6 +79,8 @@ mod tests {
 
     use protobufs::ModelDescriptor;
     use protobufs::model_descriptor::MessageContent;
+
+    use tensor::Error;
 
     use super::*;
 
@@ -107,11 +109,14 @@ mod tests {
         let served = runtimes.load(descriptor, Options::default(), |options| {
             tried.borrow_mut().push(options.runtime);
             match options.runtime {
-                Some(runtime) if !there.contains(&runtime) => Err(Error::NoRuntime {
-                    runtime,
-                    reason: "it is elsewhere".to_owned(),
-                }),
-                _ => Graph::from_onnx(&descriptor.bytes, &Options::default()),
+                Some(runtime) if !there.contains(&runtime) => {
+                    Err(Refusal::Tensor(Error::NoRuntime {
+                        runtime,
+                        reason: "it is elsewhere".to_owned(),
+                    }))
+                }
+                _ => Graph::from_onnx(descriptor.file()?, &Options::default())
+                    .map_err(Refusal::Tensor),
             }
         });
         (tried.into_inner(), served.map(|served| served.notice))

@@ -7,6 +7,7 @@
 
 mod bad_models;
 mod bad_records;
+mod locations;
 mod models;
 mod spread;
 mod streams;
@@ -82,6 +83,18 @@ pub const SCENARIOS: &[Scenario] = &[
     (
         "at start the newest model that loads is taken",
         bad_models::newest_first,
+    ),
+    (
+        "a model by reference is taken from under the roots, and nowhere else",
+        locations::by_reference,
+    ),
+    (
+        "a model that cannot be fetched yet is tried again while others serve",
+        locations::not_yet_reachable,
+    ),
+    (
+        "a model that cannot be fetched at start does not keep the one before from serving",
+        locations::not_reachable_at_start,
     ),
     ("outputs are sent where asked for", models::all_outputs),
     (

@@ -15,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::counters::Counters;
 use crate::group::{Group, Terms, Threads};
 use crate::http::{Api, router};
-use crate::models::Models;
+use crate::models::{self, Models};
 use crate::readiness::Readiness;
 use crate::topics::Topics;
 use crate::tracker::Tracker;
@@ -169,6 +169,7 @@ pub fn serve<S: Settings>(
         name: settings.record.clone(),
         known: known.join(", "),
     })?;
+    let locations = models::locations(&settings.locations)?;
     let connection = Connection {
         brokers: settings.basics.brokers().to_owned(),
         client_id: format!("{}-server", strategy.name),
@@ -227,8 +228,9 @@ pub fn serve<S: Settings>(
     let mut models = if strategy.reads_models {
         Some(Models::new(
             TopicReader::open(&connection, &settings.basics.models_topic)?,
-            Arc::clone(decoder.schema()),
             &settings,
+            locations,
+            Arc::clone(decoder.schema()),
             delivery.clone(),
             Arc::clone(&counters),
             shutdown.clone(),

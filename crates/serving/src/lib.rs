@@ -87,6 +87,9 @@ pub enum Error {
         /// What it is.
         address: String,
     },
+    /// `--model-roots` names something that is no location.
+    #[error("models cannot come from there (--model-roots)")]
+    Roots(#[source] model::FetchError),
     /// A message can never be delivered; its record is not committed.
     #[error(
         "a result or a dead letter cannot be delivered, so its record is not committed and comes again: {0}"
@@ -111,6 +114,7 @@ impl Error {
             self,
             Self::UnknownSchema { .. }
                 | Self::HttpSyntax { .. }
+                | Self::Roots(_)
                 | Self::Kafka(kafka::Error::Reserved { .. } | kafka::Error::Property { .. })
         )
     }

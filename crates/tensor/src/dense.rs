@@ -134,6 +134,11 @@ fn layers(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Found>> {
     let Some((first, Product { axes, .. })) = layer(model, node, machine, &mut nodes)? else {
         return Ok(None);
     };
+    // A product that nothing follows, of values that come from outside, is no layer but a linear
+    // model or a projection of raw features. The runtime's kernels round it as others do.
+    if first.is_linear() {
+        return Ok(None);
+    }
     let mut input = node.inputs[0];
     let mut preparations = Vec::new();
     while let Some((before, preparation)) = preparation(model, input, first.depth(), axes)? {

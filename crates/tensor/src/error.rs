@@ -78,6 +78,22 @@ pub enum Error {
         /// The names that could have been given.
         candidates: Vec<String>,
     },
+    /// The SavedModel has no signature of this name, or several, and none has the usual one.
+    #[error("no signature `{name}`, there are: {}", listed(.candidates))]
+    UnknownSignature {
+        /// The name that was asked for, or the usual one.
+        name: String,
+        /// The names that could have been given.
+        candidates: Vec<String>,
+    },
+    /// The SavedModel has no graph with these tags, or several, and none has the usual one.
+    #[error("no graph with the tags `{tags}`, there are: {}", listed(.candidates))]
+    UnknownTags {
+        /// The tags that were asked for, or the usual one, with commas between them.
+        tags: String,
+        /// The tags of each graph there is.
+        candidates: Vec<String>,
+    },
     /// The graph does not say which of several values is meant, or has none at all.
     #[error("cannot tell the graph's {role}, candidates are: {}", listed(.candidates))]
     Ambiguous {

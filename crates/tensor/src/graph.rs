@@ -8,7 +8,7 @@ use crate::runtime::libtensorflow;
 #[cfg(feature = "onnxruntime")]
 use crate::runtime::onnxruntime;
 use crate::tensor::{Element, Port, Tensor};
-use crate::{Directory, Error, Options, Runtime, graphdef, onnx};
+use crate::{Directory, Error, Options, Runtime, graphdef, onnx, savedmodel};
 use std::fmt;
 use std::path::Path;
 
@@ -19,6 +19,8 @@ pub struct Graph {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     rows: Result<Rows, String>,
+    /// The names of classes by output.
+    classes: Vec<Option<Vec<String>>>,
 }
 
 /// A graph in the hands of the runtime that runs it.
@@ -39,6 +41,8 @@ pub(crate) struct Parts {
     pub(crate) batched: bool,
     /// Whether the shape of the first output is known.
     pub(crate) shaped: bool,
+    /// The names of classes by output.
+    pub(crate) classes: Vec<Option<Vec<String>>>,
 }
 
 /// How a graph of one vector input is fed rows.
@@ -107,20 +111,22 @@ impl Graph {
         )
     }
 
-    /// Loads a TensorFlow SavedModel: the graph of one of its signatures, with its variables as
+    /// Loads a TensorFlow SavedModel: one signature of one of its graphs, with the variables as
     /// constants.
     ///
-    /// Names are those of the signature.
+    /// Inputs and outputs are those of the signature, by its names for them, in alphabetical order.
+    /// All inputs have to be fed, also those that the outputs do not depend on; `options` can leave
+    /// out these, and those that have a default.
+    ///
+    /// The directory may be the one that holds `saved_model.pb`, or one around it, as long as there
+    /// is no other in it.
     ///
     /// # Errors
-    /// As of [`Graph::from_graphdef`].
+    /// - [`Error::UnknownTags`], [`Error::UnknownSignature`]: `options` do not say, or not
+    ///   correctly, what is meant;
+    /// - otherwise as of [`Graph::from_graphdef`].
     pub fn from_saved_model(files: &Directory, options: &Options) -> Result<Graph, Error> {
-        let native = || match files.file("saved_model.pb") {
-            None => Err(Error::Empty),
-            Some(_) => Err(Error::Unsupported {
-                operators: vec!["SavedModel".to_owned()],
-            }),
-        };
+        let native = || savedmodel::read(files, options)?.plan();
         let library = |runtime| match runtime {
             #[cfg(feature = "libtensorflow")]
             Runtime::LibTensorflow => Some(libtensorflow::load_saved_model(files, options)),
@@ -158,11 +164,22 @@ impl Graph {
     }
 
     fn new(parts: Parts) -> Graph {
+        let rows = Rows::of(&parts);
+        let mut classes = parts.classes;
+        for (classes, port) in classes.iter_mut().zip(&parts.outputs) {
+            // Names that are more or fewer than the columns name something else.
+            *classes = classes.take().filter(|names| match port.shape.last() {
+                Some(Some(columns)) => *columns == names.len(),
+                Some(None) => true,
+                None => false,
+            });
+        }
         Graph {
-            rows: Rows::of(&parts),
+            rows,
             engine: parts.engine,
             inputs: parts.inputs,
             outputs: parts.outputs,
+            classes,
         }
     }
 
@@ -190,11 +207,12 @@ impl Graph {
         &self.outputs
     }
 
-    /// The names of the classes whose probabilities an output holds, in the order of its last axis,
-    /// where the file says so. `output` is a position among [`Graph::outputs`].
+    /// The names of the classes that the columns of an output belong to, by the position of the
+    /// output in [`Graph::outputs`]: of an ONNX classifier's probabilities or scores, in the order
+    /// of the columns. `None` where the file names no classes.
     #[must_use]
-    pub fn classes(&self, _output: usize) -> Option<&[String]> {
-        None
+    pub fn classes(&self, output: usize) -> Option<&[String]> {
+        self.classes.get(output)?.as_deref()
     }
 
     /// The length of a row that [`Graph::run_rows`] takes, or `None` if it takes none: the graph
@@ -424,6 +442,7 @@ impl From<Plan> for Parts {
             outputs: plan.outputs,
             batched: plan.batched.first().is_some_and(|batched| *batched),
             shaped: true,
+            classes: plan.classes,
         }
     }
 }

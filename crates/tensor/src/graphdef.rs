@@ -2,26 +2,29 @@
 
 mod attributes;
 mod constants;
-mod messages;
+mod folding;
+pub(crate) mod messages;
 mod operators;
 #[cfg(feature = "libtensorflow")]
 pub(crate) mod ports;
+mod routine;
 mod wiring;
 
-use crate::plan::{Draft, check_size, load};
+use crate::plan::{Draft, load};
 use crate::protobuf::{Kind, check};
 use crate::shield::shield;
 use crate::{Error, Options};
-use constants::Constants;
+pub(crate) use constants::Constants;
 use messages::{GraphDef, NodeDef};
 use operators::Operation;
 use prost::Message;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{
-    GenericFactoid, InferenceFact, InferenceModel, OutletId, ShapeFactoid, SpecialOps, TVec,
-    Tensor as Value, ToDim, TractResult, expand,
+    DatumType, GenericFactoid, InferenceFact, InferenceModel, OutletId, ShapeFactoid, SpecialOps,
+    TVec, Tensor as Value, ToDim, TractResult, expand,
 };
+use tract_onnx::tract_hir::ops::cast::cast;
 use tract_onnx::tract_hir::ops::{array, konst};
 use wiring::{Id, Part, Slot, Wiring};
 
@@ -52,9 +55,9 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
     let wiring = Wiring::of(&graph.node)?;
     let outputs = outputs(&graph, &wiring, options)?;
     let part = wiring.part(&outputs, &options.inputs, false)?;
-    let inputs = part.nodes.iter().map(|id| wiring.sources(*id).len());
-    check_size(part.nodes.len(), inputs.sum())?;
-    Importer::new(&wiring, &part)?.draft(&outputs)
+    wiring.check_size(&part)?;
+    let names = wiring.names(&part.inputs);
+    Importer::new(&wiring, &part, &HashMap::new())?.draft(names, &outputs)
 }
 
 /// The outputs that were asked for, or the one that the graph was made for.
@@ -76,6 +79,36 @@ fn outputs(
     wiring.outputs(&options.outputs)
 }
 
+/// A graph whose inputs and outputs are known.
+pub(crate) struct Known {
+    pub(crate) nodes: Vec<NodeDef>,
+    /// Values of `Const` nodes that are not in these themselves.
+    pub(crate) values: HashMap<String, Arc<Value>>,
+    /// Names of inputs, and of the placeholders that take them.
+    pub(crate) inputs: Vec<(String, String)>,
+    /// Names of outputs, and of the values that they are.
+    pub(crate) outputs: Vec<(String, String)>,
+}
+
+/// Checks what the outputs of a graph depend on.
+pub(crate) fn import(graph: &Known) -> Result<Draft, Error> {
+    let wiring = Wiring::of(&graph.nodes)?;
+    let missing = |name: &str| malformed(format!("there is no `{name}`"));
+    let slot = |name: &str| wiring.slot(name).ok_or_else(|| missing(name));
+    let mut outputs = Vec::with_capacity(graph.outputs.len());
+    for (name, value) in &graph.outputs {
+        outputs.push((name.clone(), slot(value)?));
+    }
+    let mut inputs = Vec::with_capacity(graph.inputs.len());
+    for (_, placeholder) in &graph.inputs {
+        inputs.push(slot(placeholder)?.0);
+    }
+    let part = wiring.part_between(inputs, &outputs, false)?;
+    wiring.check_size(&part)?;
+    let names = graph.inputs.iter().map(|(name, _)| name.clone()).collect();
+    Importer::new(&wiring, &part, &graph.values)?.draft(names, &outputs)
+}
+
 fn malformed(reason: String) -> Error {
     Error::Malformed {
         format: "TensorFlow GraphDef",
@@ -94,7 +127,11 @@ struct Importer<'a> {
 
 impl<'a> Importer<'a> {
     /// Looks at every node, and names everything that is unsupported about them.
-    fn new(wiring: &'a Wiring<'a>, part: &'a Part) -> Result<Importer<'a>, Error> {
+    fn new(
+        wiring: &'a Wiring<'a>,
+        part: &'a Part,
+        values: &HashMap<String, Arc<Value>>,
+    ) -> Result<Importer<'a>, Error> {
         let mut importer = Importer {
             wiring,
             part,
@@ -108,7 +145,9 @@ impl<'a> Importer<'a> {
             let Some(node) = wiring.node(*id) else {
                 continue;
             };
-            if let Err(reason) = importer.look_at(*id, node, &mut constants) {
+            if let Some(value) = values.get(&node.name) {
+                importer.constants.insert(*id, Arc::clone(value));
+            } else if let Err(reason) = importer.look_at(*id, node, &mut constants) {
                 unsupported.insert(reason);
             }
         }
@@ -136,8 +175,15 @@ impl<'a> Importer<'a> {
                 let (source, _) = self.resolve(*sources.get(input)?);
                 self.constants.get(&source).cloned()
             };
-            let operation = operators::operation(node, sources.len(), &constant)?;
-            self.operations.insert(id, operation);
+            let operation = || operators::operation(node, sources.len(), &constant);
+            let inputs: Option<Vec<Arc<Value>>> = (0..sources.len()).map(constant).collect();
+            if let Some(inputs) = inputs.filter(|inputs| folding::is_foldable(node, inputs))
+                && let Some(value) = folding::fold(node, &inputs, &operation)
+            {
+                self.constants.insert(id, Arc::new(value));
+                return Ok(());
+            }
+            self.operations.insert(id, operation()?);
         }
         Ok(())
     }
@@ -189,12 +235,13 @@ impl<'a> Importer<'a> {
         slot
     }
 
-    fn draft(mut self, outputs: &[(String, Slot)]) -> Result<Draft, Error> {
+    fn draft(mut self, inputs: Vec<String>, outputs: &[(String, Slot)]) -> Result<Draft, Error> {
         let model = shield(|| self.model(outputs)).map_err(|reason| Error::Load { reason })??;
         Ok(Draft {
             model,
-            inputs: self.wiring.names(&self.part.inputs),
+            inputs,
             outputs: outputs.iter().map(|(name, _)| name.clone()).collect(),
+            classes: Vec::new(),
         })
     }
 
@@ -233,11 +280,28 @@ impl<'a> Importer<'a> {
         let inputs = inputs.collect::<Result<Vec<OutletId>, Error>>()?;
         let results = outputs.iter().map(|(_, slot)| self.outlet(&outlets, *slot));
         let results = results.collect::<Result<Vec<OutletId>, Error>>()?;
+        let mut finished = Vec::with_capacity(results.len());
+        for (position, ((_, (id, _)), result)) in outputs.iter().zip(results).enumerate() {
+            let datum = self
+                .wiring
+                .node(*id)
+                .map_or(DatumType::I32, operators::counted);
+            let finish = routine::lower("Output", move |prefix, model, inputs| {
+                if model.outlet_fact(inputs[0])?.datum_type != DatumType::TDim {
+                    return Ok([inputs[0]].into_iter().collect());
+                }
+                // Lengths that depend on the batch become numbers when there is one.
+                model.wire_node(prefix, cast(datum), inputs)
+            });
+            let name = format!("output.{position}");
+            let wires = model.wire_node(name, finish, &[result]);
+            finished.extend(wires.map_err(|cause| load(&cause))?);
+        }
         model
             .set_input_outlets(&inputs)
             .map_err(|cause| load(&cause))?;
         model
-            .select_output_outlets(&results)
+            .select_output_outlets(&finished)
             .map_err(|cause| load(&cause))?;
         Ok(model)
     }
@@ -281,13 +345,22 @@ fn wire(
         Operation::Apply(taken, operator) => {
             model.wire_node(name, operator, inputs.get(..taken).unwrap_or(inputs))
         }
-        Operation::Chain(first, second) => {
-            let wires = model.wire_node(
-                format!("{name}.0"),
-                first,
-                inputs.get(..1).unwrap_or(inputs),
-            )?;
-            model.wire_node(name, second, &wires)
+        Operation::Pick(places, operator) => {
+            let picked = places
+                .iter()
+                .filter_map(|place| inputs.get(*place).copied());
+            model.wire_node(name, operator, &picked.collect::<Vec<_>>())
+        }
+        Operation::Chain(taken, mut operators) => {
+            let last = operators.pop();
+            let mut wires: TVec<OutletId> = inputs.iter().take(taken).copied().collect();
+            for (position, operator) in operators.into_iter().enumerate() {
+                wires = model.wire_node(format!("{name}.{position}"), operator, &wires)?;
+            }
+            match last {
+                Some(operator) => model.wire_node(name, operator, &wires),
+                None => Ok(wires),
+            }
         }
         Operation::Pack(axis) => {
             let mut wires = Vec::with_capacity(inputs.len());

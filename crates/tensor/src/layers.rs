@@ -204,6 +204,11 @@ impl Layer {
         self.depth
     }
 
+    /// Whether its outputs are sums.
+    pub(crate) fn is_linear(&self) -> bool {
+        self.activation.is_none()
+    }
+
     /// Puts the outputs of each row, filled up, one after the other.
     #[inline(always)]
     fn apply<S: Simd, const FUSED: bool>(&self, lanes: S, rows: Strided<'_>, outputs: &mut [f32]) {

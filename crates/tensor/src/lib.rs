@@ -6,6 +6,7 @@
 //! | format | constructor | module |
 //! |---|---|---|
 //! | TensorFlow frozen `GraphDef` | [`Graph::from_graphdef`] | `graphdef` |
+//! | TensorFlow SavedModel | [`Graph::from_saved_model`] | `savedmodel` |
 //! | ONNX `ModelProto` | [`Graph::from_onnx`] | `onnx` |
 //!
 //! A format's module turns bytes into a checked graph with named inputs and outputs; everything
@@ -46,6 +47,7 @@ mod onnx;
 mod plan;
 mod protobuf;
 mod runtime;
+mod savedmodel;
 mod shield;
 mod softmax;
 mod tensor;
@@ -62,10 +64,11 @@ pub use tensor::{Data, Element, Port, Tensor};
 /// Which values of a file are fed and which are asked for.
 ///
 /// Names are the file's own: of a GraphDef, node names, with `:1` and so on for a node's further
-/// outputs; of ONNX, value names. Order counts: [`Graph::inputs`] and [`Graph::outputs`] have the
+/// outputs; of a SavedModel, the names in the signature; of ONNX, value names. Order counts: [`Graph::inputs`] and [`Graph::outputs`] have the
 /// order given here. An empty list means that they are found in the graph: all inputs that the
 /// outputs depend on, in the order of the file; of a GraphDef the one result that no node
-/// consumes, of ONNX the outputs that the file declares.
+/// consumes, of ONNX the outputs that the file declares; of a SavedModel, all of the signature, in
+/// alphabetical order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// Names of the values to feed. Every input that the outputs depend on has to be among them.

@@ -1,9 +1,24 @@
 //! ONNX files: `onnx/onnx.proto`.
 
+mod arithmetic;
+mod attributes;
+mod cast;
+mod classes;
+mod distances;
+mod elementwise;
+mod encoders;
+mod features;
+mod kernel;
+mod labels;
+mod linear;
 mod operators;
 #[cfg(feature = "onnxruntime")]
 pub(crate) mod portable;
-mod scaler;
+mod products;
+mod reductions;
+mod svm;
+mod transform;
+mod trees;
 mod values;
 
 use crate::plan::{Draft, check_size, load};
@@ -93,7 +108,10 @@ pub(crate) fn read(bytes: &[u8], options: &Options) -> Result<Draft, Error> {
         functions: Vec::new(),
         ..file
     };
-    draft(&file, inputs, outputs)
+    let classes = classes::classes(&values, &outputs);
+    let mut draft = draft(&file, inputs, outputs)?;
+    draft.classes = classes;
+    Ok(draft)
 }
 
 fn malformed(reason: String) -> Error {
@@ -127,8 +145,6 @@ fn part(
         }
         if let Err(reason) = operators::check(node) {
             unsupported.insert(reason);
-        } else if scaler::is_scaler(node) {
-            part.node.extend(scaler::rewritten(node));
         } else if !operators::is_dictionary(node) {
             part.node.push(node.clone());
         }
@@ -202,5 +218,6 @@ fn draft(file: &ModelProto, inputs: Vec<String>, outputs: Vec<String>) -> Result
         model: parsed.model,
         inputs,
         outputs,
+        classes: Vec::new(),
     })
 }

@@ -20,8 +20,9 @@ pub(crate) const LONGEST_VALUE: u64 = 1 << 26;
 /// Nodes of a graph, at most, and inputs of all of them. The runtime compares each node that an
 /// optimization adds with all that there are, so that loading takes time in the square of them: in
 /// a release build 0.8 s for 1,500 matrix products, 1.6 s for one `Pack` of 3,000 inputs.
-const MOST_NODES: usize = 2_000;
-const MOST_INPUTS: usize = 3_000;
+const MOST_NODES: usize = 8_000;
+const MOST_INPUTS: usize = 12_000;
+const MOST_JOINED: usize = 3_000;
 
 /// The same of the runtime's nodes, of which an operator of a file may become several.
 const MOST_TYPED_NODES: usize = 20_000;
@@ -33,7 +34,12 @@ pub(crate) fn check_size(nodes: usize, inputs: usize) -> Result<(), Error> {
     at_most("inputs of nodes", inputs, MOST_INPUTS)
 }
 
-fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), Error> {
+/// Refuses a graph that joins too many values one by one.
+pub(crate) fn check_joined(inputs: usize) -> Result<(), Error> {
+    at_most("values joined", inputs, MOST_JOINED)
+}
+
+pub(crate) fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), Error> {
     if found <= limit {
         return Ok(());
     }
@@ -49,6 +55,9 @@ pub(crate) struct Draft {
     pub(crate) model: InferenceModel,
     pub(crate) inputs: Vec<String>,
     pub(crate) outputs: Vec<String>,
+    /// The names of the classes that the columns of each output belong to; of outputs beyond the
+    /// end there are none.
+    pub(crate) classes: Vec<Option<Vec<String>>>,
 }
 
 /// A graph that can run, and the ports it runs between.
@@ -62,6 +71,8 @@ pub(crate) struct Plan {
     pub(crate) batched: Vec<bool>,
     /// All that there is to run, if it is layers only.
     pub(crate) layers: Option<Arc<Layers>>,
+    /// The names of the classes that the columns of each output belong to, where there are any.
+    pub(crate) classes: Vec<Option<Vec<String>>>,
 }
 
 impl Draft {
@@ -104,7 +115,11 @@ impl Draft {
                     .datum_type,
             );
         }
-        let mut model = model.into_decluttered().map_err(|cause| load(&cause))?;
+        // Should the runtime fail to simplify a graph that it has checked, it still runs it.
+        let mut model = match model.clone().into_decluttered() {
+            Ok(simplified) => simplified,
+            Err(_) => model,
+        };
         fuse(&mut model).map_err(|cause| load(&cause))?;
         model.optimize().map_err(|cause| load(&cause))?;
         let layers = only(&model);
@@ -116,13 +131,21 @@ impl Draft {
             outputs,
             types,
             batched,
+            classes: self.classes.clone(),
         })
     }
 
     /// Gives every input a full type: the batch where the first axis is open, and a length of its
-    /// own to any other open axis that the graph does not settle.
+    /// own to any other open axis that the graph does not settle. An input that nothing depends on
+    /// is no part of the batch.
     fn close_inputs(&self, model: &mut InferenceModel, batch: &TDim) -> Result<(), Error> {
-        for position in 0..model.inputs.len() {
+        for (position, input) in model.inputs.clone().into_iter().enumerate() {
+            let outputs = model.nodes().get(input.node).map(|node| &node.outputs);
+            let output = outputs.and_then(|outputs| outputs.get(input.slot));
+            let unused = output.is_some_and(|output| output.successors.is_empty());
+            if unused && !model.outputs.contains(&input) {
+                continue;
+            }
             let mut fact = input_fact(model, position)?;
             let open = fact.shape.dims().next().is_some_and(|axis| match axis {
                 GenericFactoid::Any => true,

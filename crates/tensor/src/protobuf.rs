@@ -98,7 +98,8 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<(u64, Option<&'a [u8]>)> {
     (tag >> 3 > 0).then_some((tag >> 3, content))
 }
 
-fn varint(rest: &mut &[u8]) -> Option<u64> {
+/// Takes a number off the front: seven bits a byte, the lowest first.
+pub(crate) fn varint(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for position in 0..10 {
         let (byte, after) = rest.split_first()?;

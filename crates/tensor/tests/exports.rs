@@ -281,8 +281,13 @@ fn a_graph_with_variables_is_refused_by_their_operators() {
 }
 
 #[test]
-fn labels_of_text_are_refused_by_their_operator() {
-    let error = load(&exports().join("sklearn_text_labels.onnx")).unwrap_err();
-    let expected = "unsupported operators: LinearClassifier with text for labels";
-    assert_eq!(error.to_string(), expected);
+fn a_classifier_names_its_classes() {
+    let graph = load(&exports().join("sklearn_text_labels.onnx")).unwrap();
+    assert_eq!(graph.classes(0), None);
+    assert_eq!(graph.classes(1).unwrap(), ["high", "low", "middle"]);
+    assert_eq!(graph.classes(2), None);
+    let graph = load(&exports().join("sklearn_mlp.onnx")).unwrap();
+    assert_eq!(graph.classes(1).unwrap(), ["0", "1", "2"]);
+    let graph = load(&exports().join("torch_like.onnx")).unwrap();
+    assert_eq!(graph.classes(0), None);
 }

@@ -483,7 +483,7 @@ fn too_many_inputs_of_nodes_are_refused() {
     let error = graphdef(&bytes(nodes)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "too large: 30000 inputs of nodes, at most 3000 are accepted"
+        "too large: 30000 inputs of nodes, at most 12000 are accepted"
     );
 }
 

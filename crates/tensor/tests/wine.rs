@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use tensor::{Graph, Options};
+use tensor::{Directory, Graph, Options};
 
 const WIDTH: usize = 11;
 const CLASSES: usize = 9;
@@ -79,4 +79,14 @@ fn the_onnx_file_scores_as_onnx_runtime_does() {
     let bytes = fs::read(data("models/winequality.onnx")).unwrap();
     let graph = Graph::from_onnx(&bytes, &Options::default()).unwrap();
     assert_scores(&graph, "golden/winequality-onnx.csv");
+}
+
+#[test]
+fn the_saved_model_scores_as_tensorflow_does() {
+    // Its one signature is called `predict`; the directory around it holds its versions.
+    for path in ["models/wine/1", "models/wine"] {
+        let files = Directory::open(&data(path), 1 << 20).unwrap();
+        let graph = Graph::from_saved_model(&files, &Options::default()).unwrap();
+        assert_scores(&graph, "golden/winequality-savedmodel.csv");
+    }
 }

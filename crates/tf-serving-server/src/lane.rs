@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{Descriptor, Detail, Digest, Schema, Signature};
+use model::{Content, Descriptor, Detail, Digest, Schema, Signature};
 use protobufs::model_descriptor::ModelType;
 use serving::{Batch, ModelState, Outcomes, Scored, ServedModel};
 use tokio::time::Instant;
@@ -295,7 +295,7 @@ impl Lane {
                 data_type: Arc::clone(&self.data_type),
                 model_type: ModelType::Tensorflowsaved,
                 version: version.into(),
-                bytes: Bytes::new(),
+                content: Content::Bytes(Bytes::new()),
                 // Nobody here has seen its bytes.
                 digest: Digest([0; 32]),
                 options: BTreeMap::new(),

@@ -85,6 +85,12 @@ const WALLS: &[Wall] = &[
         instead: "let the crate serving answer HTTP",
     },
     Wall {
+        around: &["object_store", "reqwest", "tar"],
+        rooms: &["model"],
+        tests_of: &[],
+        instead: "fetch and unpack models with the crate model",
+    },
+    Wall {
         around: &["actix", "actix-rt"],
         rooms: &["actor-server"],
         tests_of: &[],

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytes::Bytes;
+use model::{Directory, archive};
 use protobufs::WineRecord;
 use protobufs::model_descriptor::ModelType;
 use serde::Deserialize;
@@ -125,22 +126,40 @@ impl Entry {
         })
     }
 
-    /// The model itself, if it is not larger than `limit`.
+    /// The model itself, if it is not larger than `limit`: a file, or a directory as an archive.
     pub(super) fn bytes(&self, directory: &Path, limit: u64) -> Result<Bytes> {
         let path = directory.join(&self.path);
         let unreadable = || format!("cannot read {}", path.display());
         let found = fs::metadata(&path).with_context(unreadable)?;
-        if found.is_dir() {
-            bail!("it is a directory, and a message carries one file");
-        }
         // Before it is read: nobody says how large it is.
-        let size = found.len();
-        ensure!(
-            size <= limit,
-            "it has {size} bytes, and the topic for models takes messages of {limit}"
-        );
-        Ok(fs::read(&path).with_context(unreadable)?.into())
+        if !found.is_dir() {
+            fits(found.len(), limit)?;
+        }
+        let bytes = if found.is_dir() {
+            archive::pack(&Directory::open(&path, limit)?).with_context(unreadable)?
+        } else {
+            fs::read(&path).with_context(unreadable)?.into()
+        };
+        fits(bytes.len() as u64, limit)?;
+        Ok(bytes)
     }
+
+    /// Where the model is, as servers on this machine find it.
+    pub(super) fn location(&self, directory: &Path) -> Result<String> {
+        let path = directory.join(&self.path);
+        let unreadable = || format!("cannot find {}", path.display());
+        let path = path.canonicalize().with_context(unreadable)?;
+        let path = path.into_os_string().into_string();
+        path.map_err(|path| anyhow!("{} is not UTF-8", path.display()))
+    }
+}
+
+fn fits(size: u64, limit: u64) -> Result<()> {
+    ensure!(
+        size <= limit,
+        "it has {size} bytes, and the topic for models takes messages of {limit}"
+    );
+    Ok(())
 }
 
 #[cfg(test)]
@@ -183,6 +202,20 @@ mod tests {
                 entry.path.display()
             );
         }
+    }
+
+    #[test]
+    fn a_directory_is_published_as_an_archive() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data");
+        let entries = manifest(&directory, &["winequality-savedmodel".to_owned()]).unwrap();
+        let bytes = entries[0].bytes(&directory, 16 << 20).unwrap();
+        assert_eq!(entries[0].bytes(&directory, 16 << 20).unwrap(), bytes);
+        let unpacked = archive::unpack(&bytes, 16 << 20).unwrap();
+        let model = directory.join("models/wine/1");
+        assert_eq!(unpacked, Directory::open(&model, 16 << 20).unwrap());
+        assert!(entries[0].bytes(&directory, 1000).is_err());
+        let location = entries[0].location(&directory).unwrap();
+        assert_eq!(Path::new(&location), model.canonicalize().unwrap());
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The models to publish: those of the manifest that this build can score.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
-use model::{Descriptor, Detail, ModelRegistry, Record, Schema};
+use model::{Detail, Limits, Locations, ModelRegistry, Record, Schema};
 use protobufs::ModelDescriptor;
 use protobufs::model_descriptor::MessageContent;
 
@@ -31,6 +31,7 @@ pub(super) struct Models {
 impl Models {
     /// Starts to load the models of a directory that have one of these names, all without a name.
     /// Each has to score the sample, a record of the schema beside it.
+    /// They are published themselves, or by reference.
     ///
     /// # Errors
     /// The list of models cannot be read, or has no such name.
@@ -39,6 +40,7 @@ impl Models {
         names: &[String],
         data_type: &str,
         sample: (Arc<Schema>, Record),
+        by_reference: bool,
     ) -> Result<Self> {
         let entries = data::manifest(&directory, names)?;
         let data_type = data_type.to_owned();
@@ -47,7 +49,7 @@ impl Models {
             .name("models".to_owned())
             .spawn(move || {
                 for entry in entries {
-                    let checked = check(&entry, &directory, &data_type, &sample)
+                    let checked = check(&entry, &directory, &data_type, &sample, by_reference)
                         .map_err(|error| format!("{}: {error:#}", entry.name));
                     if sender.send(checked).is_err() {
                         // The provider has ended.
@@ -105,20 +107,28 @@ impl Models {
 /// The message for a model, if it fits into one and this build can score it.
 fn check(
     entry: &Entry,
-    directory: &std::path::Path,
+    directory: &Path,
     data_type: &str,
     (schema, record): &(Arc<Schema>, Record),
+    by_reference: bool,
 ) -> Result<ModelDescriptor> {
-    let bytes = entry.bytes(directory, LARGEST_MODEL - ENVELOPE)?;
+    let content = if by_reference {
+        MessageContent::Location(entry.location(directory)?)
+    } else {
+        MessageContent::Data(entry.bytes(directory, LARGEST_MODEL - ENVELOPE)?)
+    };
     let mut message = ModelDescriptor {
         name: entry.name.clone(),
         description: entry.description.clone(),
         data_type: data_type.to_owned(),
         modeltype: entry.model_type()?.into(),
-        message_content: Some(MessageContent::Data(bytes)),
+        message_content: Some(content),
         ..ModelDescriptor::default()
     };
-    let descriptor = Descriptor::from_message(message.clone(), 0)?;
+    let root = directory.canonicalize()?.into_os_string().into_string();
+    let root = root.map_err(|path| anyhow!("{} is not UTF-8", path.display()))?;
+    let locations = Locations::new(&[root], Limits::default())?;
+    let descriptor = locations.resolve(message.clone(), 0, std::future::pending())?;
     message.sha256 = Bytes::copy_from_slice(&descriptor.digest.0);
     let model = ModelRegistry::default().create(&descriptor, schema, Detail::Value)?;
     model.evaluator().score(record)?;

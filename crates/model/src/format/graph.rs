@@ -13,16 +13,16 @@ use self::reading::{Reading, predicted};
 pub use self::signature::{Feed, Signature};
 use self::stack::{Layout, Stack};
 use crate::{
-    Descriptor, Detail, Evaluator, Model, ModelFactory, Record, Refusal, Runtime, Runtimes, Schema,
-    Score, ScoreError, runtimes,
+    Content, Descriptor, Detail, Evaluator, Model, ModelFactory, Record, Refusal, Runtime,
+    Runtimes, Schema, Score, ScoreError, runtimes,
 };
 
-type Load = fn(&[u8], &Options) -> Result<Graph, tensor::Error>;
+type Load = fn(&Descriptor, &Options) -> Result<Graph, Refusal>;
 
 /// Files that hold a graph of tensors, by the crate `tensor`.
 ///
 /// Options of the descriptor: `input` and `output`, names separated by commas, where the graph
-/// leaves a choice; `runtime`, what runs it.
+/// leaves a choice; of a SavedModel, `signature` and `tags`; `runtime`, what runs it.
 pub(crate) struct Factory {
     load: Load,
     runtimes: Arc<Runtimes>,
@@ -31,14 +31,32 @@ pub(crate) struct Factory {
 impl Factory {
     pub(crate) fn tensorflow(runtimes: &Arc<Runtimes>) -> Self {
         Self {
-            load: Graph::from_graphdef,
+            load: |descriptor, options| {
+                Graph::from_graphdef(descriptor.file()?, options).map_err(Refusal::Tensor)
+            },
+            runtimes: Arc::clone(runtimes),
+        }
+    }
+
+    pub(crate) fn saved_model(runtimes: &Arc<Runtimes>) -> Self {
+        Self {
+            load: |descriptor, options| match &descriptor.content {
+                Content::Directory(files) => {
+                    Graph::from_saved_model(files, options).map_err(Refusal::Tensor)
+                }
+                Content::Bytes(_) => Err(Refusal::NoSavedModel {
+                    found: "is one file".to_owned(),
+                }),
+            },
             runtimes: Arc::clone(runtimes),
         }
     }
 
     pub(crate) fn onnx(runtimes: &Arc<Runtimes>) -> Self {
         Self {
-            load: Graph::from_onnx,
+            load: |descriptor, options| {
+                Graph::from_onnx(descriptor.file()?, options).map_err(Refusal::Tensor)
+            },
             runtimes: Arc::clone(runtimes),
         }
     }
@@ -66,7 +84,7 @@ impl ModelFactory for Factory {
             tags: names("tags"),
             runtime: None,
         };
-        let load = |options: &Options| (self.load)(&descriptor.bytes, options);
+        let load = |options: &Options| (self.load)(descriptor, options);
         let runtimes::Served { graph, notice } = self.runtimes.load(descriptor, options, load)?;
         let layout = Layout::of(graph.inputs(), schema)?;
         let reading = Reading::of(&graph, layout.batch, detail, schema.name());

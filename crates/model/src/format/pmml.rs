@@ -23,7 +23,7 @@ impl ModelFactory for Factory {
         schema: &Schema,
         detail: Detail,
     ) -> Result<Arc<dyn Model>, Refusal> {
-        let model = pmml::Model::load(&descriptor.bytes).map_err(Refusal::Pmml)?;
+        let model = pmml::Model::load(descriptor.file()?).map_err(Refusal::Pmml)?;
         let inputs = model.inputs().iter();
         let from = if schema.is_open() {
             Source::Tensors(Matching::new(inputs.map(|input| input.name.as_str())))

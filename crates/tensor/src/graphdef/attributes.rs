@@ -13,6 +13,14 @@ pub(super) fn truth(node: &NodeDef, name: &str) -> bool {
     matches!(value(node, name), Some(Attribute::Truth(true)))
 }
 
+/// A truth value that may be left out.
+pub(super) fn flag(node: &NodeDef, name: &str) -> Option<bool> {
+    match value(node, name) {
+        Some(Attribute::Truth(truth)) => Some(*truth),
+        _ => None,
+    }
+}
+
 pub(super) fn integer(node: &NodeDef, name: &str) -> i64 {
     match value(node, name) {
         Some(Attribute::Integer(integer)) => *integer,
@@ -30,6 +38,13 @@ pub(super) fn float(node: &NodeDef, name: &str) -> Option<f32> {
 pub(super) fn integers<'a>(node: &'a NodeDef, name: &str) -> &'a [i64] {
     match value(node, name) {
         Some(Attribute::List(list)) => &list.i,
+        _ => &[],
+    }
+}
+
+pub(super) fn floats<'a>(node: &'a NodeDef, name: &str) -> &'a [f32] {
+    match value(node, name) {
+        Some(Attribute::List(list)) => &list.f,
         _ => &[],
     }
 }
@@ -71,6 +86,10 @@ pub(super) fn datum_of(number: i32) -> Result<DatumType, String> {
         Ok(DataType::Int32) => Ok(DatumType::I32),
         Ok(DataType::Int64) => Ok(DatumType::I64),
         Ok(DataType::Bool) => Ok(DatumType::Bool),
+        Ok(DataType::Uint8) => Ok(DatumType::U8),
+        Ok(DataType::Int8) => Ok(DatumType::I8),
+        Ok(DataType::Int16) => Ok(DatumType::I16),
+        Ok(DataType::Half) => Ok(DatumType::F16),
         Ok(other) => Err(format!("of type {other:?}").to_lowercase()),
         Err(_) => Err(format!("of the unknown type {number}")),
     }

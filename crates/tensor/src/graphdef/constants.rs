@@ -2,7 +2,7 @@
 
 use super::attributes;
 use super::messages::{NodeDef, TensorProto, TensorShapeProto};
-use tract_onnx::tract_hir::internal::{Datum, DatumType, Tensor as Value};
+use tract_onnx::tract_hir::internal::{Datum, DatumType, Tensor as Value, f16};
 
 /// Elements of all constants that are stored as one repeated value, at most: what is stored in
 /// full is bounded by the file.
@@ -10,7 +10,7 @@ const MOST_REPEATED: usize = 1 << 24;
 
 /// Reads constants and keeps count of what they grow to.
 #[derive(Debug, Default)]
-pub(super) struct Constants {
+pub(crate) struct Constants {
     repeated: usize,
 }
 
@@ -24,17 +24,40 @@ impl Constants {
                 return Err("of another type than it declares".to_owned());
             }
         }
+        self.tensor(tensor)
+    }
+
+    /// A value, or what is wrong with it.
+    pub(crate) fn tensor(&mut self, tensor: &TensorProto) -> Result<Value, String> {
         let shape = tensor
             .tensor_shape
             .as_ref()
             .map(lengths)
             .transpose()?
             .unwrap_or_default();
+        let small = || tensor.int_val.iter();
         match attributes::datum_of(tensor.dtype)? {
             DatumType::F32 => self.value(tensor, &shape, &tensor.float_val, f32::from_le_bytes),
             DatumType::F64 => self.value(tensor, &shape, &tensor.double_val, f64::from_le_bytes),
             DatumType::I32 => self.value(tensor, &shape, &tensor.int_val, i32::from_le_bytes),
             DatumType::I64 => self.value(tensor, &shape, &tensor.int64_val, i64::from_le_bytes),
+            DatumType::U8 => {
+                let listed: Vec<u8> = small().map(|value| *value as u8).collect();
+                self.value(tensor, &shape, &listed, u8::from_le_bytes)
+            }
+            DatumType::I8 => {
+                let listed: Vec<i8> = small().map(|value| *value as i8).collect();
+                self.value(tensor, &shape, &listed, i8::from_le_bytes)
+            }
+            DatumType::I16 => {
+                let listed: Vec<i16> = small().map(|value| *value as i16).collect();
+                self.value(tensor, &shape, &listed, i16::from_le_bytes)
+            }
+            DatumType::F16 => {
+                let bits = tensor.half_val.iter();
+                let listed: Vec<f16> = bits.map(|bits| f16::from_bits(*bits as u16)).collect();
+                self.value(tensor, &shape, &listed, f16::from_le_bytes)
+            }
             _ => self.value(tensor, &shape, &tensor.bool_val, |[byte]: [u8; 1]| {
                 byte != 0
             }),

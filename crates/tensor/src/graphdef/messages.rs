@@ -36,7 +36,7 @@ pub(crate) struct NodeDef {
 /// An attribute.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct AttrValue {
-    #[prost(oneof = "Attribute", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "Attribute", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub(crate) value: Option<Attribute>,
 }
 
@@ -59,13 +59,31 @@ pub(crate) enum Attribute {
     Shape(TensorShapeProto),
     #[prost(message, tag = "8")]
     Tensor(TensorProto),
+    /// In a function, the name of an attribute of its caller, which has the value.
+    #[prost(string, tag = "9")]
+    Placeholder(String),
+    #[prost(message, tag = "10")]
+    Function(NameAttrList),
 }
 
-/// A list, of which only integers are read.
+/// A function, and the attributes it is called with.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct NameAttrList {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(map = "string, message", tag = "2")]
+    pub(crate) attr: HashMap<String, AttrValue>,
+}
+
+/// A list, of which only numbers and types are read.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ListValue {
+    #[prost(float, repeated, tag = "4")]
+    pub(crate) f: Vec<f32>,
     #[prost(int64, repeated, tag = "3")]
     pub(crate) i: Vec<i64>,
+    #[prost(enumeration = "DataType", repeated, tag = "6")]
+    pub(crate) r#type: Vec<i32>,
 }
 
 /// A constant's value.
@@ -82,12 +100,18 @@ pub(crate) struct TensorProto {
     pub(crate) float_val: Vec<f32>,
     #[prost(double, repeated, tag = "6")]
     pub(crate) double_val: Vec<f64>,
+    /// Those of smaller integers, too.
     #[prost(int32, repeated, tag = "7")]
     pub(crate) int_val: Vec<i32>,
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub(crate) string_val: Vec<Vec<u8>>,
     #[prost(int64, repeated, tag = "10")]
     pub(crate) int64_val: Vec<i64>,
     #[prost(bool, repeated, tag = "11")]
     pub(crate) bool_val: Vec<bool>,
+    /// The bits of numbers of half precision.
+    #[prost(int32, repeated, tag = "13")]
+    pub(crate) half_val: Vec<i32>,
 }
 
 /// A shape.

@@ -1,27 +1,34 @@
 //! The TensorFlow operators that are evaluated, each as TensorFlow's own definition has it
 //! (`tensorflow/core/ops/*.cc`).
 
-use super::attributes::{datum, float, integer, integers, text, truth};
+mod arithmetic;
+mod convolution;
+mod images;
+mod indexing;
+mod pooling;
+mod reductions;
+mod shapes;
+mod slices;
+
+use super::attributes::datum;
 use super::messages::NodeDef;
-use crate::extremes::{Broadcast, Extreme};
-use crate::functions::Function;
+use super::routine::{known, lower, lower_to};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{
-    BinIntoHir, DatumType, ElementWiseIntoHir, InferenceOp, Tensor as Value, expand,
+    DatumType, InferenceOp, OutletId, TDim, TVec, Tensor as Value, TractResult, TypedModel,
 };
-use tract_onnx::tract_hir::ops::activations::{Elu, Selu, Softsign};
-use tract_onnx::tract_hir::ops::nn::{LayerLogSoftmax, Reduce, Reducer, Softmax};
-use tract_onnx::tract_hir::ops::{array, binary, cast, logic, math, matmul};
 
 /// How a node becomes the runtime's.
 pub(super) enum Operation {
-    /// The first so many inputs, one after the other into one operator; of the others only the
-    /// value counts, and it is in the operator already.
+    /// The first so many inputs into one operator; of the others only the value counts, and it is
+    /// in the operator already.
     Apply(usize, Box<dyn InferenceOp>),
+    /// The inputs at these places into one operator.
+    Pick(&'static [usize], Box<dyn InferenceOp>),
     /// All inputs with a new axis, joined along it.
     Pack(isize),
-    /// The first input through two operators.
-    Chain(Box<dyn InferenceOp>, Box<dyn InferenceOp>),
+    /// The first so many inputs into the first operator, and its result through the others.
+    Chain(usize, Vec<Box<dyn InferenceOp>>),
 }
 
 /// Whether an operator only has an effect, and no result to ask for.
@@ -54,6 +61,39 @@ pub(super) fn is_alias(operator: &str) -> bool {
     )
 }
 
+/// Operators that copy their elements, of whatever type.
+const COPIES: &[&str] = &[
+    "BroadcastTo",
+    "Cast",
+    "ConcatV2",
+    "DepthToSpace",
+    "EnsureShape",
+    "ExpandDims",
+    "Fill",
+    "Gather",
+    "GatherNd",
+    "GatherV2",
+    "MirrorPad",
+    "OneHot",
+    "Pack",
+    "Rank",
+    "Reshape",
+    "ResizeNearestNeighbor",
+    "ReverseV2",
+    "SelectV2",
+    "Shape",
+    "Size",
+    "Slice",
+    "SpaceToDepth",
+    "Split",
+    "SplitV",
+    "Squeeze",
+    "StridedSlice",
+    "Tile",
+    "Transpose",
+    "Unpack",
+];
+
 /// The runtime's operator for a node, or what about the node is unsupported.
 ///
 /// `constant` gives the value of an input, counted from the first, where it is a constant.
@@ -62,118 +102,75 @@ pub(super) fn operation(
     arity: usize,
     constant: &dyn Fn(usize) -> Option<Arc<Value>>,
 ) -> Result<Operation, String> {
-    let read = Inputs { arity, constant };
-    let operation = match node.op.as_str() {
-        "Abs" => unary(math::abs().into_hir()),
-        "Ceil" => unary(math::ceil().into_hir()),
-        "Cos" => unary(math::cos().into_hir()),
-        "Erf" => unary(Function::Erf.operator()),
-        "Erfc" => unary(Function::Erfc.operator()),
-        "Exp" => unary(math::exp().into_hir()),
-        "Floor" => unary(math::floor().into_hir()),
-        "IsNan" => unary(math::is_nan().into_hir()),
-        "Log" => unary(math::ln().into_hir()),
-        "LogicalNot" => unary(logic::not().into_hir()),
-        "Neg" => unary(math::neg().into_hir()),
-        "Reciprocal" | "Inv" => unary(math::recip().into_hir()),
-        "Rint" | "Round" => unary(math::round_half_to_even().into_hir()),
-        "Rsqrt" => unary(math::rsqrt().into_hir()),
-        "Sigmoid" => unary(Function::Sigmoid.operator()),
-        "Sign" => unary(math::sign().into_hir()),
-        "Sin" => unary(math::sin().into_hir()),
-        "Sqrt" => unary(math::sqrt().into_hir()),
-        "Square" => unary(math::square().into_hir()),
-        "Tanh" => unary(Function::Tanh.operator()),
-
-        "Elu" => unary(expand(Elu(1.0))),
-        "LeakyRelu" => {
-            let slope = float(node, "alpha").unwrap_or(0.2);
-            unary(Function::LeakyRelu(slope).operator())
-        }
-        "Relu" => unary(Function::Relu.operator()),
-        "Relu6" => unary(Function::Relu6.operator()),
-        // Alpha and scale of Klambauer et al., Self-Normalizing Neural Networks.
-        "Selu" => unary(expand(Selu(1.673_263_2, 1.050_701))),
-        "Softplus" => unary(Function::Softplus.operator()),
-        "Softsign" => unary(expand(Softsign)),
-        "Softmax" => unary(expand(Softmax::new(-1))),
-        "LogSoftmax" => unary(expand(LayerLogSoftmax {
-            axis: -1,
-            coerce_to_2d: false,
-        })),
-
-        "Add" | "AddV2" => both(math::Add.into_hir()),
-        "AddN" => Operation::Apply(arity, Box::new(binary::Nary(Box::new(math::Add), false))),
-        "BiasAdd" => match text(node, "data_format") {
-            None | Some(b"NHWC") => both(math::Add.into_hir()),
-            Some(_) => return Err("BiasAdd with channels first".to_owned()),
-        },
-        "Maximum" => both(expand(Broadcast(Extreme::Largest))),
-        "Minimum" => both(expand(Broadcast(Extreme::Smallest))),
-        "Mul" => both(math::Mul.into_hir()),
-        "Pow" => both(floating(node, math::Pow.into_hir())?),
-        "RealDiv" | "Div" => both(floating(node, math::Div.into_hir())?),
-        "Sub" => both(math::Sub.into_hir()),
-
-        "Equal" => both(logic::CompEq.into_hir()),
-        "Greater" => both(logic::CompGT.into_hir()),
-        "GreaterEqual" => both(logic::CompGTE.into_hir()),
-        "Less" => both(logic::CompLT.into_hir()),
-        "LessEqual" => both(logic::CompLTE.into_hir()),
-        "LogicalAnd" => both(logic::And.into_hir()),
-        "LogicalOr" => both(logic::Or.into_hir()),
-        "NotEqual" => both(logic::CompNE.into_hir()),
-        "SelectV2" => Operation::Apply(3, expand(logic::Iff)),
-
-        "MatMul" => product(node, "transpose_a", "transpose_b"),
-        "BatchMatMul" | "BatchMatMulV2" => product(node, "adj_x", "adj_y"),
-
-        "ArgMax" => read.extreme(node, Reducer::ArgMax(false))?,
-        "ArgMin" => read.extreme(node, Reducer::ArgMin(false))?,
-        "Max" => read.reduction(node, Reducer::Max)?,
-        "Mean" => read.reduction(node, Reducer::Mean)?,
-        "Min" => read.reduction(node, Reducer::Min)?,
-        "Prod" => read.reduction(node, Reducer::Prod)?,
-        "Sum" => read.reduction(node, Reducer::Sum)?,
-
-        "Cast" => unary(Box::new(cast::cast(
-            datum(node, "DstT").map_err(|what| of(node, &what))?,
-        ))),
-        "ConcatV2" => {
-            let last = arity
-                .checked_sub(1)
-                .ok_or_else(|| of(node, "without inputs"))?;
-            Operation::Apply(last, expand(array::Concat::new(read.axis(node, last)?)))
-        }
-        "ExpandDims" => unary(expand(array::AddDims::new(vec![
-            read.axis(node, 1)? as isize
-        ]))),
-        "GatherV2" => match integer(node, "batch_dims") {
-            0 => Operation::Apply(2, expand(array::Gather::new(read.axis(node, 2)?))),
-            _ => return Err("GatherV2 with batch_dims".to_owned()),
-        },
-        "Pack" => Operation::Pack(integer(node, "axis") as isize),
-        "Reshape" => Operation::Apply(2, expand(array::Reshape::new(true))),
-        "Shape" => unary(expand(array::Shape::new(DatumType::TDim))),
-        "Squeeze" => squeeze(node)?,
-        "StridedSlice" => slice(node)?,
-        "Transpose" => {
-            let axes = read.axes(node, 1)?.into_iter().map(usize::try_from);
-            let axes = axes
-                .collect::<Result<_, _>>()
-                .map_err(|_| of(node, "of negative axes"))?;
-            unary(expand(array::PermuteAxes::new(Some(axes))))
-        }
-        operator => return Err(operator.to_owned()),
+    let read = Inputs {
+        node,
+        arity,
+        constant,
     };
+    let families = [
+        arithmetic::operation,
+        shapes::operation,
+        slices::operation,
+        indexing::operation,
+        reductions::operation,
+        convolution::operation,
+        pooling::operation,
+        images::operation,
+    ];
+    let mut found = None;
+    for family in families {
+        found = family(&read)?;
+        if found.is_some() {
+            break;
+        }
+    }
+    let Some(operation) = found else {
+        return Err(node.op.clone());
+    };
+    check_types(node)?;
     let taken = match &operation {
-        Operation::Apply(taken, _) => *taken,
-        Operation::Pack(_) | Operation::Chain(..) => 1,
+        Operation::Apply(taken, _) | Operation::Chain(taken, _) => *taken,
+        Operation::Pick(places, _) => places.iter().max().map_or(0, |place| place + 1),
+        Operation::Pack(_) => 1,
     };
     if taken == 0 || taken > arity {
         return Err(of(node, &format!("with {arity} inputs")));
     }
     Ok(operation)
+}
+
+/// Refuses to compute with types of elements that the runtime computes with in another way.
+fn check_types(node: &NodeDef) -> Result<(), String> {
+    if COPIES.contains(&node.op.as_str()) {
+        return Ok(());
+    }
+    for attribute in ["T", "Ta", "Tb", "Tout"] {
+        if !node.attr.contains_key(attribute) {
+            continue;
+        }
+        let found = datum(node, attribute).map_err(|what| of(node, &what))?;
+        let full = matches!(
+            found,
+            DatumType::F32 | DatumType::F64 | DatumType::I32 | DatumType::I64 | DatumType::Bool
+        );
+        if !full {
+            return Err(of(node, &format!("of type {found:?}").to_lowercase()));
+        }
+    }
+    Ok(())
+}
+
+/// The type of a node's result, where that is a count of elements.
+pub(super) fn counted(node: &NodeDef) -> DatumType {
+    let names = ["out_type", "DstT", "T", "Tparams", "dtype"];
+    let found = names.iter().find_map(|name| datum(node, name).ok());
+    // A shape's elements are of 32 bits unless it says something else.
+    match found {
+        Some(DatumType::I64) if node.op != "Shape" || node.attr.contains_key("out_type") => {
+            DatumType::I64
+        }
+        _ => DatumType::I32,
+    }
 }
 
 /// Names a form of an operator.
@@ -189,7 +186,7 @@ fn both(operator: Box<dyn InferenceOp>) -> Operation {
     Operation::Apply(2, operator)
 }
 
-/// The runtime's integers wrap where TensorFlow fails, or round another way.
+/// Of floating point numbers only.
 fn floating(
     node: &NodeDef,
     operator: Box<dyn InferenceOp>,
@@ -200,51 +197,17 @@ fn floating(
     }
 }
 
-fn product(node: &NodeDef, left: &str, right: &str) -> Operation {
-    let product = matmul::MatMulInference::default()
-        .with_a_trans(truth(node, left))
-        .with_b_trans(truth(node, right));
-    both(expand(product))
-}
-
-/// Which axes are dropped has to be in the graph: without a list it depends on the batch.
-fn squeeze(node: &NodeDef) -> Result<Operation, String> {
-    let mut axes: Vec<isize> = integers(node, "squeeze_dims")
-        .iter()
-        .map(|axis| *axis as isize)
-        .collect();
-    axes.sort_unstable();
-    let mixed = axes.first().is_some_and(|axis| *axis < 0) && axes.last() >= Some(&0);
-    if axes.is_empty() || mixed {
-        return Err(of(node, "of axes that are not named"));
-    }
-    Ok(unary(expand(array::Squeeze::new(Some(axes)))))
-}
-
-fn slice(node: &NodeDef) -> Result<Operation, String> {
-    if integer(node, "ellipsis_mask") != 0 || integer(node, "new_axis_mask") != 0 {
-        return Err(of(node, "with an ellipsis or a new axis"));
-    }
-    let slice = array::StridedSlice {
-        begin_mask: integer(node, "begin_mask"),
-        end_mask: integer(node, "end_mask"),
-        shrink_axis_mask: integer(node, "shrink_axis_mask"),
-        optional_axes_input: None,
-        optional_steps_input: Some(3),
-    };
-    Ok(Operation::Apply(4, Box::new(slice)))
-}
-
-/// The inputs of a node, as far as they are constants.
+/// A node and its inputs, as far as they are constants.
 struct Inputs<'a> {
+    node: &'a NodeDef,
     arity: usize,
     constant: &'a dyn Fn(usize) -> Option<Arc<Value>>,
 }
 
 impl Inputs<'_> {
     /// An input's integers; they have to be a constant.
-    fn axes(&self, node: &NodeDef, input: usize) -> Result<Vec<i64>, String> {
-        let missing = || of(node, "along an axis that is not constant");
+    fn axes(&self, input: usize) -> Result<Vec<i64>, String> {
+        let missing = || of(self.node, "along an axis that is not constant");
         if input >= self.arity {
             return Err(missing());
         }
@@ -256,26 +219,34 @@ impl Inputs<'_> {
         integers_of(&value).ok_or_else(missing)
     }
 
-    fn axis(&self, node: &NodeDef, input: usize) -> Result<i64, String> {
-        match self.axes(node, input)?.as_slice() {
-            [axis] if axis.unsigned_abs() <= 64 => Ok(*axis),
-            _ => Err(of(node, "along several axes")),
+    /// An operator of one input along axes that are the value of another, which the graph may
+    /// first have to put together.
+    fn along(
+        &self,
+        input: usize,
+        name: &'static str,
+        wire: impl Fn(&[i64], &str, &mut TypedModel, OutletId) -> TractResult<TVec<OutletId>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Operation {
+        if let Ok(axes) = self.axes(input) {
+            return unary(lower(name, move |prefix, model, inputs| {
+                wire(&axes, prefix, model, inputs[0])
+            }));
         }
+        both(lower_to(name, &[1], 1, move |prefix, model, inputs| {
+            let axes = known(model, inputs[1])?;
+            let axes: Result<Vec<i64>, _> = axes.iter().map(TDim::to_i64).collect();
+            wire(&axes?, prefix, model, inputs[0])
+        }))
     }
 
-    fn reduction(&self, node: &NodeDef, reducer: Reducer) -> Result<Operation, String> {
-        let axes = self.axes(node, 1)?;
-        Ok(unary(expand(Reduce::new(
-            Some(axes),
-            truth(node, "keep_dims"),
-            reducer,
-        ))))
-    }
-
-    fn extreme(&self, node: &NodeDef, reducer: Reducer) -> Result<Operation, String> {
-        let index = expand(Reduce::new(Some(vec![self.axis(node, 1)?]), false, reducer));
-        let datum = datum(node, "output_type").unwrap_or(DatumType::I64);
-        Ok(Operation::Chain(index, Box::new(cast::cast(datum))))
+    fn axis(&self, input: usize) -> Result<i64, String> {
+        match self.axes(input)?.as_slice() {
+            [axis] if axis.unsigned_abs() <= 64 => Ok(*axis),
+            _ => Err(of(self.node, "along several axes")),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::messages::NodeDef;
 use super::{malformed, operators};
+use crate::plan::{check_joined, check_size};
 use crate::{Error, Role};
 use std::collections::{HashMap, HashSet};
 
@@ -83,7 +84,9 @@ impl<'a> Wiring<'a> {
                         vertex.consumers.push(id);
                     }
                 }
-                if let (Some(vertex), false) = (wiring.vertices.get_mut(id), waits) {
+                // A loop's way back: the loop is refused by its operators, not for going in a circle.
+                let back = node.op == "NextIteration";
+                if let (Some(vertex), false) = (wiring.vertices.get_mut(id), waits || back) {
                     vertex.sources.push(source);
                 }
             }
@@ -92,7 +95,7 @@ impl<'a> Wiring<'a> {
     }
 
     /// The output that `name` names: `node` or `node:slot`.
-    fn slot(&self, name: &str) -> Option<Slot> {
+    pub(super) fn slot(&self, name: &str) -> Option<Slot> {
         let (name, slot) = match name.rsplit_once(':') {
             Some((name, slot)) => (name, slot.parse().ok()?),
             None => (name, 0),
@@ -245,47 +248,89 @@ impl<'a> Wiring<'a> {
                 }
             }
         }
-        let (nodes, repeated) = self.ancestors(outputs.iter().map(|(_, (id, _))| *id), &named);
-        if let Some(repeated) = repeated {
-            let goes_on = |id: &Id| self.node(*id).is_some_and(|node| node.op == NEXT_ITERATION);
-            if !nodes.iter().any(goes_on) {
-                let name = self.name(repeated);
-                return Err(malformed(format!("`{name}` depends on itself")));
-            }
-            if !with_loops {
-                return Err(Error::Unsupported {
-                    operators: vec![NEXT_ITERATION.to_owned()],
-                });
-            }
+        if !names.is_empty() {
+            return self.part_between(named, outputs, with_loops);
         }
-        let mut needed: Vec<Id> = nodes
-            .iter()
-            .copied()
-            .filter(|id| self.node(*id).is_some_and(|node| node.op == PLACEHOLDER))
-            .collect();
-        needed.sort_unstable();
-        if names.is_empty() {
-            if needed.is_empty() {
-                let candidates = self.names(&self.inputs());
-                return Err(Error::Ambiguous {
-                    role: Role::Input,
-                    candidates,
-                });
-            }
-            return Ok(Part {
-                inputs: needed,
-                nodes,
+        let nodes = self.ordered(outputs.iter().map(|(_, (id, _))| *id), &[], with_loops)?;
+        let inputs = self.placeholders(&nodes);
+        if inputs.is_empty() {
+            let candidates = self.names(&self.inputs());
+            return Err(Error::Ambiguous {
+                role: Role::Input,
+                candidates,
             });
         }
-        needed.retain(|id| !named.contains(id));
+        Ok(Part { inputs, nodes })
+    }
+
+    /// What the outputs depend on, down to these inputs, with inputs that they do not depend on.
+    pub(super) fn part_between(
+        &self,
+        inputs: Vec<Id>,
+        outputs: &[(String, Slot)],
+        with_loops: bool,
+    ) -> Result<Part, Error> {
+        let of = outputs.iter().map(|(_, (id, _))| *id);
+        let nodes = self.ordered(of.chain(inputs.iter().copied()), &inputs, with_loops)?;
+        let mut needed = self.placeholders(&nodes);
+        needed.retain(|id| !inputs.contains(id));
         if needed.is_empty() {
-            return Ok(Part {
-                inputs: named,
-                nodes,
-            });
+            return Ok(Part { inputs, nodes });
         }
         Err(Error::Unbound {
             names: self.names(&needed),
+        })
+    }
+
+    /// Refuses a part that takes too long to load.
+    pub(super) fn check_size(&self, part: &Part) -> Result<(), Error> {
+        let (mut nodes, mut inputs, mut joined) = (0, 0, 0);
+        for id in &part.nodes {
+            let Some(node) = self.node(*id) else { continue };
+            // Those that hand on their inputs do not become nodes.
+            if operators::is_alias(&node.op) {
+                continue;
+            }
+            nodes += 1;
+            inputs += self.sources(*id).len();
+            // Each input of these becomes a node.
+            if matches!(node.op.as_str(), "AddN" | "Pack") {
+                joined += self.sources(*id).len();
+            }
+        }
+        check_size(nodes, inputs)?;
+        check_joined(joined)
+    }
+
+    /// The placeholders among some nodes, in the order of the file.
+    fn placeholders(&self, nodes: &[Id]) -> Vec<Id> {
+        let is_placeholder = |id: &Id| self.node(*id).is_some_and(|node| node.op == PLACEHOLDER);
+        let mut placeholders: Vec<Id> = nodes.iter().copied().filter(is_placeholder).collect();
+        placeholders.sort_unstable();
+        placeholders
+    }
+
+    /// The ancestors, if none depends on itself but in a loop that may be there.
+    fn ordered(
+        &self,
+        of: impl Iterator<Item = Id>,
+        inputs: &[Id],
+        with_loops: bool,
+    ) -> Result<Vec<Id>, Error> {
+        let (nodes, repeated) = self.ancestors(of, inputs);
+        let Some(repeated) = repeated else {
+            return Ok(nodes);
+        };
+        let goes_on = |id: &Id| self.node(*id).is_some_and(|node| node.op == NEXT_ITERATION);
+        if !nodes.iter().any(goes_on) {
+            let name = self.name(repeated);
+            return Err(malformed(format!("`{name}` depends on itself")));
+        }
+        if with_loops {
+            return Ok(nodes);
+        }
+        Err(Error::Unsupported {
+            operators: vec![NEXT_ITERATION.to_owned()],
         })
     }
 

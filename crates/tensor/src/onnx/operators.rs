@@ -1,10 +1,23 @@
 //! The ONNX operators that are evaluated: those of the runtime, but for some that it does not
 //! evaluate faithfully, without end, or not twice alike.
 
+use super::arithmetic::{Arithmetic, MatMul, constant, is_zero};
+use super::attributes::Attributes;
+use super::kernel::{operator, operator_of};
+use super::reductions::{Reduction, reduction};
+use super::{cast, distances, elementwise, encoders, features, linear, svm, trees};
+use crate::extremes::{Broadcast, Extreme};
 use crate::functions::Function;
 use std::sync::OnceLock;
 use tract_onnx::Onnx;
-use tract_onnx::pb::{AttributeProto, NodeProto};
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::tensor_proto::DataLocation;
+use tract_onnx::pb::{NodeProto, TensorProto};
+use tract_onnx::tract_hir::internal::{InferenceOp, TractResult, format_err};
+use tract_onnx::tract_hir::ops::binary::BinIntoHir;
+use tract_onnx::tract_hir::ops::expandable::expand;
+use tract_onnx::tract_hir::ops::identity::Identity;
+use tract_onnx::tract_hir::tract_core::ops::math::Mul;
 
 /// `ZipMap` makes dictionaries, for the comfort of Python, of a tensor of probabilities.
 pub(super) fn is_dictionary(node: &NodeProto) -> bool {
@@ -13,42 +26,123 @@ pub(super) fn is_dictionary(node: &NodeProto) -> bool {
 
 /// Says what is unsupported about a node, if anything is.
 pub(super) fn check(node: &NodeProto) -> Result<(), String> {
-    if !matches!(node.domain.as_str(), "" | "ai.onnx" | "ai.onnx.ml") {
+    let is_distances = node.domain == "com.microsoft" && node.op_type == "CDist";
+    if !matches!(node.domain.as_str(), "" | "ai.onnx" | "ai.onnx.ml") && !is_distances {
         return Err(format!("{}.{}", node.domain, node.op_type));
     }
-    if is_dictionary(node) || super::scaler::is_scaler(node) {
+    if is_dictionary(node) {
         return Ok(());
     }
     let name = node.op_type.as_str();
     let refused = match name {
         // Control flow: there is no telling whether it ends.
-        "If" | "Loop" | "Scan" => true,
+        "If" | "Loop" => true,
+        "Scan" => !distances::is_scan_of_distances(node),
         // Chance.
         "Bernoulli" | "Multinomial" | "RandomNormal" | "RandomNormalLike" | "RandomUniform"
         | "RandomUniformLike" => true,
         _ => false,
     };
+    let of_learning = LEARNING.iter().any(|(learning, _)| *learning == name);
+    if of_learning != (node.domain == "ai.onnx.ml") {
+        return Err(format!("{}.{name}", node.domain));
+    }
     let registered = runtime().op_register.0.contains_key(name);
     if refused || !registered {
         return Err(name.to_owned());
     }
-    if node
-        .attribute
-        .iter()
-        .any(|attribute| attribute.g.is_some() || !attribute.graphs.is_empty())
+    let external =
+        |tensor: &TensorProto| tensor.data_location == Some(DataLocation::External as i32);
+    let mut attributes = node.attribute.iter();
+    if attributes.any(|a| a.t.iter().chain(&a.tensors).any(external)) {
+        return Err("external data".to_owned());
+    }
+    if name != "Scan"
+        && node
+            .attribute
+            .iter()
+            .any(|attribute| attribute.g.is_some() || !attribute.graphs.is_empty())
     {
         return Err(format!("{name} with a graph of its own"));
-    }
-    let text = |attribute: &AttributeProto| {
-        attribute.name == "classlabels_strings" && !attribute.strings.is_empty()
-    };
-    if name.ends_with("Classifier") && node.attribute.iter().any(text) {
-        return Err(format!("{name} with text for labels"));
     }
     if name == "Dropout" && node.input.len() > 2 {
         return Err("Dropout in training".to_owned());
     }
     Ok(())
+}
+
+type Build =
+    fn(&ParsingContext<'_>, &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
+
+/// The operators of `ai.onnx.ml`.
+const LEARNING: &[(&str, Build)] = &[
+    ("ArrayFeatureExtractor", |c, n| {
+        operator(c, n, features::extractor)
+    }),
+    ("Binarizer", |c, n| operator(c, n, features::binarizer)),
+    ("CategoryMapper", |c, n| operator(c, n, encoders::category)),
+    ("FeatureVectorizer", |c, n| {
+        operator(c, n, features::vectorizer)
+    }),
+    ("Imputer", |c, n| operator(c, n, features::imputer)),
+    ("LabelEncoder", |c, n| operator(c, n, encoders::label)),
+    ("LinearClassifier", |c, n| {
+        operator(c, n, linear::classifier)
+    }),
+    ("LinearRegressor", |c, n| operator(c, n, linear::regressor)),
+    ("Normalizer", |c, n| operator(c, n, features::normalizer)),
+    ("OneHotEncoder", |c, n| operator(c, n, encoders::one_hot)),
+    ("SVMClassifier", |c, n| operator(c, n, svm::classifier)),
+    ("SVMRegressor", |c, n| operator(c, n, svm::regressor)),
+    ("Scaler", |c, n| operator(c, n, features::scaler)),
+    ("TreeEnsemble", |c, n| operator(c, n, trees::ensemble)),
+    ("TreeEnsembleClassifier", |c, n| {
+        operator(c, n, trees::classifier)
+    }),
+    ("TreeEnsembleRegressor", |c, n| {
+        operator(c, n, trees::regressor)
+    }),
+];
+
+/// Operators of `ai.onnx` that the runtime evaluates otherwise.
+const CORRECTED: &[(&str, Build)] = &[
+    ("Celu", |c, n| operator(c, n, elementwise::celu)),
+    ("HardSigmoid", |c, n| {
+        operator(c, n, elementwise::hard_sigmoid)
+    }),
+    ("IsInf", |c, n| operator(c, n, elementwise::is_inf)),
+    ("IsNaN", |c, n| operator(c, n, elementwise::is_nan)),
+    ("Round", |c, n| operator(c, n, elementwise::round)),
+    ("Selu", |c, n| operator(c, n, elementwise::selu)),
+    ("Clip", |c, n| {
+        operator_of(n, elementwise::clip(n, Attributes::new(n, c)))
+    }),
+    ("Equal", |_, _| Ok((expand(elementwise::Equality), vec![]))),
+    ("Pow", |_, _| Ok((expand(elementwise::Power), vec![]))),
+    ("Max", |c, n| extreme(c, n, Extreme::Largest)),
+    ("Min", |c, n| extreme(c, n, Extreme::Smallest)),
+    ("OneHot", |context, node| {
+        let depth = match node.input.get(1) {
+            Some(name) => constant(context, name)?,
+            None => None,
+        };
+        let depth = depth.ok_or_else(|| format_err!("OneHot of a depth that is not constant"))?;
+        let attributes = Attributes::new(node, context);
+        operator_of(node, elementwise::one_hot(&depth, attributes))
+    }),
+];
+
+/// The largest or the smallest of two values, or of one.
+fn extreme(
+    _: &ParsingContext<'_>,
+    node: &NodeProto,
+    extreme: Extreme,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    match node.input.len() {
+        1 => Ok((Box::new(Identity), vec![])),
+        2 => Ok((expand(Broadcast(extreme)), vec![])),
+        _ => operator_of(node, Ok(elementwise::extremes(extreme == Extreme::Largest))),
+    }
 }
 
 /// The runtime's importer, with its operators corrected. What a file says of the shapes and types
@@ -60,6 +154,44 @@ pub(super) fn runtime() -> &'static Onnx {
             .with_ignore_output_types(true)
             .with_ignore_value_info(true);
         let register = &mut onnx.op_register;
+        register.insert("CDist", |context, node| {
+            operator(context, node, distances::distances)
+        });
+        register.insert("Scan", |_, node| operator_of(node, distances::scan(node)));
+        register.insert("ReduceSumSquare", |context, node| {
+            let attributes = Attributes::new(node, context);
+            operator_of(
+                node,
+                reduction(context, node, attributes, Reduction::SumSquare),
+            )
+        });
+        register.insert("ReduceLogSumExp", |context, node| {
+            let attributes = Attributes::new(node, context);
+            operator_of(
+                node,
+                reduction(context, node, attributes, Reduction::LogSumExp),
+            )
+        });
+        register.insert("Div", |_, _| Ok((expand(Arithmetic::Quotient), vec![])));
+        register.insert("MatMul", |_, _| Ok((expand(MatMul::new()), vec![])));
+        register.insert("Mul", |context, node| {
+            let mut by_zero = false;
+            for name in &node.input {
+                by_zero |= constant(context, name)?.is_some_and(|value| is_zero(&value));
+            }
+            Ok((
+                if by_zero {
+                    expand(Arithmetic::Product)
+                } else {
+                    Mul.into_hir()
+                },
+                vec![],
+            ))
+        });
+        register.insert("Cast", |_, node| {
+            let to = node.get_attr("to")?;
+            Ok((expand(cast::Cast { to }), vec![]))
+        });
         register.insert("Erf", |_, _| Ok((Function::Erf.operator(), vec![])));
         register.insert("LeakyRelu", |_, node| {
             let slope = node
@@ -75,6 +207,9 @@ pub(super) fn runtime() -> &'static Onnx {
             Ok((Function::Softplus.operator(), vec![]))
         });
         register.insert("Tanh", |_, _| Ok((Function::Tanh.operator(), vec![])));
+        for (name, build) in LEARNING.iter().chain(CORRECTED) {
+            register.insert(name, *build);
+        }
         onnx
     })
 }

@@ -2,7 +2,7 @@
 //! other runtime, and the file is changed where it has others, or dictionaries.
 
 use super::values::Values;
-use super::{SCHEMA, malformed, operators};
+use super::{SCHEMA, classes, malformed, operators};
 use crate::protobuf::check;
 use crate::{Error, Options};
 use prost::Message;
@@ -20,6 +20,8 @@ pub(crate) struct Portable<'a> {
     pub(crate) inputs: Vec<String>,
     /// What each output is called, and which of the file's outputs it is.
     pub(crate) outputs: Vec<(String, usize)>,
+    /// The names of the classes that the columns of each output belong to.
+    pub(crate) classes: Vec<Option<Vec<String>>>,
 }
 
 /// Decodes a file and chooses its inputs and outputs.
@@ -38,6 +40,7 @@ pub(crate) fn portable<'a>(bytes: &'a [u8], options: &Options) -> Result<Portabl
     }
     let values = Values::of(&graph)?;
     let chosen = values.outputs(&options.outputs)?;
+    let classes = classes::classes(&values, &chosen);
     let needed = needed(&graph, &chosen);
     let inputs = values.inputs(&needed, &options.inputs)?;
 
@@ -63,6 +66,7 @@ pub(crate) fn portable<'a>(bytes: &'a [u8], options: &Options) -> Result<Portabl
             bytes: Cow::Borrowed(bytes),
             inputs,
             outputs,
+            classes,
         });
     }
     let file = ModelProto {
@@ -74,6 +78,7 @@ pub(crate) fn portable<'a>(bytes: &'a [u8], options: &Options) -> Result<Portabl
         bytes: Cow::Owned(file.encode_to_vec()),
         inputs,
         outputs,
+        classes,
     })
 }
 

@@ -3,7 +3,7 @@
 use super::{malformed, operators};
 use crate::{Error, Role};
 use std::collections::{HashMap, HashSet};
-use tract_onnx::pb::{GraphProto, NodeProto};
+use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
 /// The values of a graph. Each has one source, and that comes before whoever takes it.
 pub(super) struct Values<'a> {
@@ -53,6 +53,28 @@ impl<'a> Values<'a> {
             }
         }
         Ok(values)
+    }
+
+    /// The node that makes a value.
+    pub(super) fn maker(&self, name: &str) -> Option<&'a NodeProto> {
+        self.makers.get(name).copied()
+    }
+
+    /// All nodes, in their order.
+    pub(super) fn nodes(&self) -> &'a [NodeProto] {
+        &self.graph.node
+    }
+
+    /// The value of a name that is a constant.
+    pub(super) fn constant(&self, name: &str) -> Option<&'a TensorProto> {
+        let mut initializers = self.graph.initializer.iter();
+        initializers.find(|tensor| tensor.name == name).or_else(|| {
+            let maker = self.maker(name).filter(|node| node.op_type == "Constant")?;
+            maker
+                .attribute
+                .iter()
+                .find_map(|attribute| attribute.t.as_ref())
+        })
     }
 
     fn has(&self, name: &str) -> bool {

@@ -87,6 +87,7 @@ fn parts(
     let open =
         |port: Option<&(Place, Port)>| port.and_then(|(_, port)| port.shape.first()) == Some(&None);
     Ok(Parts {
+        classes: Vec::new(),
         batched: open(inputs.first()) && open(outputs.first()),
         shaped: outputs
             .first()

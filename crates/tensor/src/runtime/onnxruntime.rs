@@ -50,6 +50,7 @@ pub(crate) fn load(bytes: &[u8], options: &Options) -> Result<Parts, Error> {
         outputs: file.outputs.iter().map(|(_, position)| *position).collect(),
     };
     Ok(Parts {
+        classes: file.classes,
         engine: Engine::OnnxRuntime(loaded),
         batched: open(first) && open(inputs.first()),
         shaped: first.is_some_and(|port| port.shape.len() > 1 || port.shape == [None]),

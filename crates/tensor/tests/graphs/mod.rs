@@ -3,7 +3,7 @@
 #[path = "../../src/graphdef/messages.rs"]
 mod messages;
 
-use messages::{AttrValue, Attribute};
+use messages::{AttrValue, Attribute, ListValue};
 pub(crate) use messages::{DataType, Dim, GraphDef, NodeDef, TensorProto, TensorShapeProto};
 
 pub(crate) fn graph() -> GraphDef {
@@ -63,6 +63,21 @@ impl From<TensorShapeProto> for Attribute {
 impl From<TensorProto> for Attribute {
     fn from(tensor: TensorProto) -> Attribute {
         Attribute::Tensor(tensor)
+    }
+}
+
+impl From<i64> for Attribute {
+    fn from(integer: i64) -> Attribute {
+        Attribute::Integer(integer)
+    }
+}
+
+impl From<&[i64]> for Attribute {
+    fn from(integers: &[i64]) -> Attribute {
+        Attribute::List(ListValue {
+            i: integers.to_vec(),
+            ..ListValue::default()
+        })
     }
 }
 
