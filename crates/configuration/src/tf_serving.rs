@@ -37,9 +37,9 @@ pub struct TfServingServer {
     pub model_version: Option<u32>,
 
     /// How long the model server may lack a model before its records count as without one
-    #[arg(long, env = "MODEL_SERVING_MODEL_TIMEOUT", value_name = "DURATION",
+    #[arg(long, env = "MODEL_SERVING_MODEL_WAIT", value_name = "DURATION",
         default_value_t = Interval::new(Duration::from_secs(10)))]
-    pub model_timeout: Interval,
+    pub model_wait: Interval,
 
     /// Signature of the model
     #[arg(long, env = "MODEL_SERVING_SIGNATURE", value_name = "NAME",

@@ -132,6 +132,18 @@ pub const OF_THE_MODELS_TOPIC: &[(&str, &str)] = &[
         TOPIC,
     ),
     ("at start the newest model that loads is taken", TOPIC),
+    (
+        "a model by reference is taken from under the roots, and nowhere else",
+        TOPIC,
+    ),
+    (
+        "a model that cannot be fetched yet is tried again while others serve",
+        TOPIC,
+    ),
+    (
+        "a model that cannot be fetched at start does not keep the one before from serving",
+        TOPIC,
+    ),
     ("outputs are sent where asked for", OUTPUTS),
     ("records of tensors are scored like wines", NAME),
     (
@@ -148,7 +160,7 @@ const VERSION: &str = "the version is not an offset of the topic";
 const NAME: &str =
     "it tells models apart by their names, and elsewhere a model is called as its data type";
 const MOMENT: &str = "it needs to know from when on a model counts";
-const TOPIC: &str = "there are no messages that could be bad";
+const TOPIC: &str = "it is about messages of the topic";
 const OUTPUTS: &str = "what a model has beside its prediction depends on who serves it";
 
 /// Runs the scenarios for a strategy whose models are elsewhere: all but [`OF_THE_MODELS_TOPIC`].

@@ -88,7 +88,7 @@ fn run(context: Context, settings: &TfServingServer) -> anyhow::Result<()> {
         delay: settings.batch_delay.get(),
         slots: in_flight,
         wait: settings.shared.on_no_model == OnNoModel::Wait,
-        patience: settings.model_timeout.get(),
+        patience: settings.model_wait.get(),
         server,
     };
     let (asked, questions) = serving::questions();

@@ -83,7 +83,7 @@ impl Place {
     }
 
     pub(crate) fn elsewhere(self, grpc: bool) -> Elsewhere {
-        let flags = ["--server", &self.url(grpc), "--model-timeout", "500ms"];
+        let flags = ["--server", &self.url(grpc), "--model-wait", "500ms"];
         let flags = flags.map(str::to_owned).to_vec();
         let publish = move |descriptor: &ModelDescriptor| {
             let Some(MessageContent::Data(bytes)) = &descriptor.message_content else {
