@@ -144,6 +144,17 @@ fn build(root: &Path, contenders: &[Contender]) -> Result<Programs> {
         client("latency_meter"),
     ];
     wanted.extend(contenders.iter().map(Contender::program));
+    // Several may need the same one, which then runs once.
+    let mut needs: Vec<&Vec<String>> = Vec::new();
+    for contender in contenders {
+        if !contender.needs.is_empty() && !needs.contains(&&contender.needs) {
+            needs.push(&contender.needs);
+        }
+    }
+    wanted.extend(needs.iter().map(|needed| Binary {
+        package: &needed[0],
+        name: &needed[0],
+    }));
     let mut paths = binaries::build(root, &wanted, true)?.into_iter();
     let mut next = || paths.next().context("cargo built too little");
     Ok(Programs {
@@ -151,6 +162,10 @@ fn build(root: &Path, contenders: &[Contender]) -> Result<Programs> {
         provider: next()?,
         meter: next()?,
         contenders: contenders.iter().map(|_| next()).collect::<Result<_>>()?,
+        needed: needs
+            .into_iter()
+            .map(|needed| Ok((needed.clone(), next()?)))
+            .collect::<Result<_>>()?,
     })
 }
 

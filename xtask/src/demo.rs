@@ -64,8 +64,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             name: server,
         },
     ];
+    let needed = options.strategy.needs.split_first();
+    let needed_program = needed.map(|(name, _)| Binary {
+        package: name,
+        name,
+    });
+    let wanted: Vec<_> = wanted.into_iter().chain(needed_program).collect();
     let paths = binaries::build(&root, &wanted, options.release)?;
-    let [provider_path, server_path] = &paths[..] else {
+    let [provider_path, server_path, needed_path @ ..] = &paths[..] else {
         unreachable!("a path for each program");
     };
 
@@ -89,10 +95,19 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     scorer.args(&options.strategy.server_flags);
     pass_on(&mut scorer, "--http", options.http.as_ref());
 
-    let names = [PROVIDER, server];
+    let before = needed
+        .zip(needed_path.first())
+        .map(|((name, flags), path)| {
+            let mut command = Command::new(path);
+            command.current_dir(&root).args(flags);
+            (name.as_str(), command)
+        });
+
+    let mut names = vec![PROVIDER, server];
+    names.extend(before.as_ref().map(|(name, _)| *name));
     let mut ensemble = Ensemble::new(Console::new("demo", &names), options.duration);
     ensemble.heed_signals()?;
-    let halt = match play(&mut ensemble, provider, server, scorer) {
+    let halt = match play(&mut ensemble, before, provider, server, scorer) {
         Ok(()) => ensemble.watch(),
         Err(halt) => halt,
     };
@@ -115,13 +130,17 @@ fn pass_on(command: &mut Command, flag: &str, value: Option<&String>) {
     }
 }
 
-/// Starts the provider, then the server on the provider's brokers, and says where to look.
+/// Starts what the server needs, the provider, then the server on the provider's brokers, and says where to look.
 fn play(
     ensemble: &mut Ensemble,
+    before: Option<(&str, Command)>,
     provider: Command,
     server: &str,
     mut scorer: Command,
 ) -> Result<(), Halt> {
+    if let Some((name, command)) = before {
+        ensemble.start(name, command)?;
+    }
     let ready = ensemble.start(PROVIDER, provider)?;
     if let Some(brokers) = ready.value("brokers") {
         scorer.args(["--brokers", brokers]);
@@ -131,6 +150,6 @@ fn play(
         ensemble.say(&format!("the state of the server: {address}/state"))?;
         ensemble.say(&format!("try: curl {address}/state/wine"))?;
     }
-    ensemble.say("Ctrl-C stops both")?;
+    ensemble.say("Ctrl-C stops all of it")?;
     Ok(())
 }

@@ -7,6 +7,9 @@
 //! binary = "keyed-server"                # the program to start
 //! server-flags = ["--workers", "2"]      # optional: what the demo gives the server besides
 //! provider-flags = ["--data-types", "3"] # optional: what the demo gives the provider besides
+//! needs = ["inference-server", "--models", "data/models"]  # optional: a program of this workspace,
+//!                                        # called as its package, to start before, and its flags
+//! contenders = ["", "--workers 2"]       # optional: with which flags it is compared
 //! ```
 
 use std::ffi::OsStr;
@@ -36,6 +39,10 @@ pub(crate) struct Strategy {
     pub(crate) server_flags: Vec<String>,
     /// What the demo gives the provider besides.
     pub(crate) provider_flags: Vec<String>,
+    /// A program that has to run before, and its flags; empty where there is none.
+    pub(crate) needs: Vec<String>,
+    /// The flags that it is compared with, once with each.
+    pub(crate) contenders: Vec<String>,
 }
 
 impl Strategy {
@@ -65,8 +72,11 @@ fn read(manifest: &Manifest, entry: &Value) -> Result<Strategy> {
             "binary" => strategy.binary = text(key, value)?,
             "server-flags" => strategy.server_flags = texts(key, value)?,
             "provider-flags" => strategy.provider_flags = texts(key, value)?,
+            "needs" => strategy.needs = texts(key, value)?,
+            "contenders" => strategy.contenders = texts(key, value)?,
             _ => bail!(
-                "there is no key `{key}`; there is: name, binary, server-flags, provider-flags"
+                "there is no key `{key}`; there is: name, binary, server-flags, provider-flags, needs, \
+                 contenders"
             ),
         }
     }
@@ -218,11 +228,18 @@ mod tests {
             binary = "keyed-server"
             server-flags = ["--workers", "2"]
             provider-flags = ["--data-types", "3"]
+            needs = ["inference-server", "--models", "data/models"]
+            contenders = ["", "--workers 2"]
             "#,
         );
         let strategy = Strategy::declared(&manifest).unwrap().unwrap();
         assert_eq!(strategy.server_flags, ["--workers", "2"]);
         assert_eq!(strategy.provider_flags, ["--data-types", "3"]);
+        assert_eq!(
+            strategy.needs,
+            ["inference-server", "--models", "data/models"]
+        );
+        assert_eq!(strategy.contenders, ["", "--workers 2"]);
     }
 
     #[test]
@@ -241,7 +258,8 @@ mod tests {
             ),
             (
                 "flags = []",
-                "there is no key `flags`; there is: name, binary, server-flags, provider-flags",
+                "there is no key `flags`; there is: name, binary, server-flags, provider-flags, needs, \
+                 contenders",
             ),
         ] {
             let manifest = manifest(

@@ -27,6 +27,7 @@ pub const STRATEGY: Strategy = Strategy {
     name: "actor",
     about: "Scores records with actors: one for each data type",
     port: 5500,
+    reads_models: true,
     run,
 };
 

@@ -87,15 +87,10 @@ pub struct Basics {
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
 
-    /// Settings file, TOML [default: model-serving.toml in the working directory, if there]
-    #[arg(long, env = "MODEL_SERVING_CONFIG", value_name = "FILE")]
+    /// Where the settings come from.
+    #[command(flatten)]
     #[serde(skip)]
-    pub config: Option<PathBuf>,
-
-    /// Print the settings that are in force as TOML, and exit
-    #[arg(long)]
-    #[serde(skip)]
-    pub dump_config: bool,
+    pub origin: Origin,
 }
 
 impl Basics {
@@ -113,4 +108,16 @@ pub(crate) fn property(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("expected KEY=VALUE, e.g. -X linger.ms=5".to_owned()),
     }
+}
+
+/// Where the settings of a program come from, and whether it only shows them.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Origin {
+    /// Settings file, TOML [default: model-serving.toml in the working directory, if there]
+    #[arg(long, env = "MODEL_SERVING_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Print the settings that are in force as TOML, and exit
+    #[arg(long)]
+    pub dump_config: bool,
 }

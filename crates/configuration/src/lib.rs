@@ -11,25 +11,29 @@
 
 mod basics;
 mod client;
+mod inference;
 mod interval;
 mod load;
 mod locations;
 mod server;
 mod size;
+mod tf_serving;
 
-pub use basics::{Basics, DEFAULT_BROKERS};
+pub use basics::{Basics, DEFAULT_BROKERS, Origin};
 pub use client::{
     DataProvider, DataReader, KeyChoice, LatencyMeter, ModelStateQuery, Passthrough, RecordChoice,
     Shown,
 };
+pub use inference::InferenceServer;
 pub use interval::Interval;
-pub use load::{Environment, FILE_NAME, Program, load, load_from, parse};
+pub use load::{Environment, FILE_NAME, Program, Settings, load, load_from, parse};
 pub use locations::Locations;
 pub use server::{
     GraphRuntime, KeyedServer, MicrobatchServer, OnNoModel, Outputs, PartitionedServer,
     RuntimeChoice, Server, Trigger, Workers,
 };
 pub use size::Size;
+pub use tf_serving::{Endpoint, RequestFormat, TfServingServer};
 
 use std::collections::BTreeSet;
 
@@ -94,6 +98,8 @@ pub fn known_keys() -> BTreeSet<String> {
     load::add_keys::<KeyedServer>(&mut keys);
     load::add_keys::<PartitionedServer>(&mut keys);
     load::add_keys::<MicrobatchServer>(&mut keys);
+    load::add_keys::<TfServingServer>(&mut keys);
+    load::add_keys::<InferenceServer>(&mut keys);
     load::add_keys::<DataProvider>(&mut keys);
     load::add_keys::<DataReader>(&mut keys);
     load::add_keys::<Passthrough>(&mut keys);

@@ -11,14 +11,24 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::basics::property;
-use crate::{Basics, Error, known_keys};
+use crate::{Basics, Error, Origin, known_keys};
 
 /// The file that is read when `--config` names none.
 pub const FILE_NAME: &str = "model-serving.toml";
 
 /// The settings of one program.
-pub trait Program: Args + Serialize + DeserializeOwned {
+pub trait Settings: Args + Serialize + DeserializeOwned {
     /// The part that every program has.
+    fn origin(&self) -> &Origin;
+    /// The same, to change.
+    fn origin_mut(&mut self) -> &mut Origin;
+    /// The part that programs have which talk to Kafka, to change.
+    fn kafka_mut(&mut self) -> Option<&mut Basics>;
+}
+
+/// The settings of a program that talks to Kafka.
+pub trait Program: Settings {
+    /// The part that every such program has.
     fn basics(&self) -> &Basics;
     /// The same, to change.
     fn basics_mut(&mut self) -> &mut Basics;
@@ -34,6 +44,18 @@ macro_rules! program {
                 &mut self.$($path).+
             }
         }
+
+        impl Settings for $settings {
+            fn origin(&self) -> &Origin {
+                &self.basics().origin
+            }
+            fn origin_mut(&mut self) -> &mut Origin {
+                &mut self.basics_mut().origin
+            }
+            fn kafka_mut(&mut self) -> Option<&mut Basics> {
+                Some(self.basics_mut())
+            }
+        }
     )*};
 }
 program! {
@@ -46,6 +68,19 @@ program! {
     crate::KeyedServer: server.basics,
     crate::PartitionedServer: server.basics,
     crate::MicrobatchServer: server.basics,
+    crate::TfServingServer: shared.basics,
+}
+
+impl Settings for crate::InferenceServer {
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+    fn origin_mut(&mut self) -> &mut Origin {
+        &mut self.origin
+    }
+    fn kafka_mut(&mut self) -> Option<&mut Basics> {
+        None
+    }
 }
 
 /// Reads the settings of this process: its arguments, its environment, its working directory.
@@ -54,7 +89,7 @@ program! {
 /// settings go to stdout and the process ends with 0; with wrong usage it ends with 2, after an
 /// error that says what was wrong.
 #[must_use]
-pub fn load<P: Program>(command: Command) -> P {
+pub fn load<P: Settings>(command: Command) -> P {
     let environment = Environment {
         kafka_brokers: std::env::var("KAFKA_BROKERS").ok(),
         properties: std::env::var("MODEL_SERVING_X").ok(),
@@ -65,7 +100,7 @@ pub fn load<P: Program>(command: Command) -> P {
         Err(Error::Usage(error)) => error.exit(),
         Err(error) => fail(&error),
     };
-    if settings.basics().dump_config {
+    if settings.origin().dump_config {
         match toml::to_string(&settings) {
             Ok(text) => {
                 use std::io::Write as _;
@@ -104,7 +139,7 @@ pub struct Environment {
 ///
 /// # Errors
 /// When a source cannot be read, does not parse, or holds a key that no program knows.
-pub fn load_from<P: Program>(
+pub fn load_from<P: Settings>(
     command: Command,
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     environment: Environment,
@@ -112,7 +147,7 @@ pub fn load_from<P: Program>(
 ) -> Result<P, Error> {
     let matches = arguments_of::<P>(command).try_get_matches_from(arguments)?;
     let parsed = P::from_arg_matches(&matches)?;
-    let named = parsed.basics().config.clone();
+    let named = parsed.origin().config.clone();
     let path = named
         .clone()
         .map_or_else(|| directory.join(FILE_NAME), |file| directory.join(file));
@@ -131,10 +166,16 @@ pub fn load_from<P: Program>(
     let mut settings: P = merge(&parsed, &matches, &text, &path)?;
 
     // What serde does not carry, and what needs the sources side by side.
-    let basics = parsed.basics();
-    let target = settings.basics_mut();
-    target.config.clone_from(&basics.config);
-    target.dump_config = basics.dump_config;
+    settings.origin_mut().clone_from(parsed.origin());
+    let mut parsed = parsed;
+    if let (Some(target), Some(basics)) = (settings.kafka_mut(), parsed.kafka_mut()) {
+        add_kafka(target, basics, environment)?;
+    }
+    Ok(settings)
+}
+
+/// What the environment and the command line say of Kafka in ways of their own.
+fn add_kafka(target: &mut Basics, basics: &Basics, environment: Environment) -> Result<(), Error> {
     for pair in environment
         .properties
         .iter()
@@ -159,12 +200,12 @@ pub fn load_from<P: Program>(
     {
         target.brokers = kafka_brokers;
     }
-    Ok(settings)
+    Ok(())
 }
 
 /// The command with the arguments of `P`, and with what it says of itself: deriving the arguments
 /// would replace that by the documentation of the struct.
-fn arguments_of<P: Program>(command: Command) -> Command {
+fn arguments_of<P: Settings>(command: Command) -> Command {
     let about = command.get_about().cloned().unwrap_or_default();
     let command = P::augment_args(command).mut_args(|argument| argument.hide_env_values(true));
     command.about(about).long_about(None)
@@ -174,19 +215,20 @@ fn arguments_of<P: Program>(command: Command) -> Command {
 ///
 /// # Errors
 /// When the arguments do not parse.
-pub fn parse<P: Program>(
+pub fn parse<P: Settings>(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<P, Error> {
     let command = Command::new("program").no_binary_name(true);
     let matches = P::augment_args(command).try_get_matches_from(arguments)?;
     let mut settings = P::from_arg_matches(&matches)?;
-    let basics = settings.basics_mut();
-    basics.properties.extend(std::mem::take(&mut basics.x));
+    if let Some(basics) = settings.kafka_mut() {
+        basics.properties.extend(std::mem::take(&mut basics.x));
+    }
     Ok(settings)
 }
 
 /// The defaults, under the file, under what the environment and the command line say.
-fn merge<P: Program>(
+fn merge<P: Settings>(
     parsed: &P,
     matches: &ArgMatches,
     text: &str,
@@ -234,7 +276,7 @@ fn merge<P: Program>(
 }
 
 /// Adds the keys that the file may hold for the program `P`.
-pub(crate) fn add_keys<P: Program>(keys: &mut BTreeSet<String>) {
+pub(crate) fn add_keys<P: Settings>(keys: &mut BTreeSet<String>) {
     let command = P::augment_args(Command::new("program"));
     let ids = command
         .get_arguments()
@@ -282,6 +324,32 @@ mod tests {
         assert_eq!(basics.broker_timeout.get().as_secs(), 30);
         assert_eq!(settings.on_no_model, OnNoModel::Drop);
         assert_eq!(settings.record, "wine");
+    }
+
+    #[test]
+    fn a_program_without_kafka_has_settings_of_the_same_kind() {
+        let directory = tempfile::tempdir().unwrap();
+        // What is for other programs is in the file, too.
+        let file = "brokers = 'file:1'\nmodels = 'there'\npoll-interval = '3s'\n";
+        std::fs::write(directory.path().join(FILE_NAME), file).unwrap();
+        let load = |arguments: &[&str]| {
+            let arguments = std::iter::once("server").chain(arguments.iter().copied());
+            load_from::<crate::InferenceServer>(
+                Command::new("server"),
+                arguments,
+                Environment::default(),
+                directory.path(),
+            )
+        };
+        let settings = load(&["--poll-interval", "2s"]).unwrap();
+        assert_eq!(settings.models, Path::new("there"));
+        assert_eq!(settings.poll_interval.get().as_secs(), 2);
+        assert_eq!((settings.http, settings.grpc), (None, None));
+        assert!(matches!(load(&["--brokers", "x:1"]), Err(Error::Usage(_))));
+        let shown = load(&["--dump-config"]).unwrap();
+        assert!(shown.origin.dump_config);
+        let defaults: crate::InferenceServer = parse(Vec::<&str>::new()).unwrap();
+        assert_eq!(defaults.models, Path::new("data/models"));
     }
 
     #[test]

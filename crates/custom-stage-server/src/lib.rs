@@ -27,6 +27,7 @@ pub const STRATEGY: Strategy = Strategy {
     name: "custom-stage",
     about: "Scores records in one stream stage: models and records in, scores out",
     port: 5501,
+    reads_models: true,
     run,
 };
 

@@ -28,6 +28,7 @@ pub const STRATEGY: Strategy<KeyedServer> = Strategy {
     name: "keyed",
     about: "Scores records on the worker that owns their data type, and its model",
     port: 5502,
+    reads_models: true,
     run,
 };
 

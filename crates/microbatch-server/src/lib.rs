@@ -25,6 +25,7 @@ pub const STRATEGY: Strategy<MicrobatchServer> = Strategy {
     name: "microbatch",
     about: "Scores records in batches, cut by time and size; or as they come",
     port: 5504,
+    reads_models: true,
     run,
 };
 

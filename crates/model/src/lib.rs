@@ -23,10 +23,11 @@ mod statistics;
 
 pub use content::{Content, Digest};
 pub use descriptor::{Descriptor, Refusal};
+pub use format::graph::{Feed, Signature};
 pub use location::{FetchError, Limits, Locations};
 pub use record::{Decoder, Field, NamedTensor, Record, Schema, Undecodable, Value, decoder};
 pub use registry::{Detail, Model, ModelFactory, ModelRegistry};
 pub use runtimes::Runtimes;
 pub use score::{Evaluator, Score, ScoreError};
 pub use statistics::{Spread, Statistics};
-pub use tensor::{Data, Directory, Runtime, Tensor};
+pub use tensor::{Data, Directory, Element, Port, Runtime, Tensor};

@@ -53,6 +53,9 @@ pub enum ScoreError {
     /// The code that evaluates the model panicked: a defect, of which the stream sees a failure.
     #[error("the evaluation of the model panicked")]
     Panicked,
+    /// The model runs elsewhere, and nothing came of it there.
+    #[error("the model server: {0}")]
+    Elsewhere(Arc<str>),
     /// The graph's output has no part for the record.
     #[error("the graph's output `{output}` has no row for each {schema} record")]
     Output {

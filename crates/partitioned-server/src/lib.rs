@@ -19,6 +19,7 @@ pub const STRATEGY: Strategy<PartitionedServer> = Strategy {
     name: "partitioned",
     about: "Scores records on the worker that reads their partition; every worker has every model",
     port: 5503,
+    reads_models: true,
     run,
 };
 

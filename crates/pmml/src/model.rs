@@ -123,6 +123,18 @@ impl Model {
         &self.inputs
     }
 
+    /// The categories of a classification, as the document writes them: what a label can be, and
+    /// what probabilities belong to. `None` for a regression.
+    #[must_use]
+    pub fn categories(&self) -> Option<&[Arc<str>]> {
+        match self.unit.function {
+            MiningFunction::Regression => None,
+            MiningFunction::Classification => {
+                Some(&self.program.categories[self.unit.categories].texts)
+            }
+        }
+    }
+
     /// Space for one record, all of whose values are missing.
     #[must_use]
     pub fn row(&self) -> Row {

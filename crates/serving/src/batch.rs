@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kafka::Message;
@@ -65,6 +66,30 @@ impl Batch {
         self.messages
             .get(pending.messages as usize)?
             .get(pending.index as usize)
+    }
+
+    /// Takes away the first `count` records, or all if there are no more.
+    #[must_use]
+    pub fn take_first(&mut self, count: usize) -> Self {
+        if count >= self.records.len() {
+            return std::mem::take(self);
+        }
+        let rest = self.records.split_off(count);
+        Self {
+            records: std::mem::replace(&mut self.records, rest),
+            messages: self.messages.clone(),
+        }
+    }
+
+    /// The same records, in order, in batches of `size` at most.
+    pub fn chunks(self, size: NonZeroUsize) -> impl Iterator<Item = Self> {
+        let Self { records, messages } = self;
+        let mut records = records.into_iter();
+        std::iter::from_fn(move || {
+            let records: Vec<_> = records.by_ref().take(size.get()).collect();
+            let messages = messages.clone();
+            (!records.is_empty()).then_some(Self { records, messages })
+        })
     }
 
     /// Appends the records of another batch.

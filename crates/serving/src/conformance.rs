@@ -14,7 +14,7 @@ mod streams;
 mod tensors;
 mod world;
 
-pub use world::{Running, Scored, World, regression, wine};
+pub use world::{Elsewhere, Running, Scored, World, regression, wine};
 
 use embedded_kafka::{Broker, Options};
 
@@ -111,6 +111,82 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     ("state queries answer as the contract says", models::state),
 ];
+
+/// The scenarios that are no use where models are elsewhere and no topic brings them, and why.
+pub const OF_THE_MODELS_TOPIC: &[(&str, &str)] = &[
+    ("a model scores the records that come after it", VERSION),
+    (
+        "models are replaced under load, no record is lost or scored twice",
+        MOMENT,
+    ),
+    ("data types do not meet", NAME),
+    ("records without a model are dropped and counted", NAME),
+    ("records without a model wait for one", NAME),
+    (
+        "many data types are served side by side, however the work is spread",
+        NAME,
+    ),
+    ("a record that cannot be scored is a dead letter", MOMENT),
+    (
+        "a bad model is a dead letter and the current one stays",
+        TOPIC,
+    ),
+    ("at start the newest model that loads is taken", TOPIC),
+    (
+        "a model by reference is taken from under the roots, and nowhere else",
+        TOPIC,
+    ),
+    (
+        "a model that cannot be fetched yet is tried again while others serve",
+        TOPIC,
+    ),
+    (
+        "a model that cannot be fetched at start does not keep the one before from serving",
+        TOPIC,
+    ),
+    ("outputs are sent where asked for", OUTPUTS),
+    ("records of tensors are scored like wines", NAME),
+    (
+        "tensors find their inputs, and come out under the outputs' names",
+        OUTPUTS,
+    ),
+    (
+        "tensors that are none or do not fit are dead letters",
+        MOMENT,
+    ),
+    ("state queries answer as the contract says", NAME),
+];
+const VERSION: &str = "the version is not an offset of the topic";
+const NAME: &str =
+    "it tells models apart by their names, and elsewhere a model is called as its data type";
+const MOMENT: &str = "it needs to know from when on a model counts";
+const TOPIC: &str = "it is about messages of the topic";
+const OUTPUTS: &str = "what a model has beside its prediction depends on who serves it";
+
+/// Runs the scenarios for a strategy whose models are elsewhere: all but [`OF_THE_MODELS_TOPIC`].
+/// `begin` makes a new elsewhere for each.
+///
+/// # Panics
+/// When a scenario fails; what is printed before names it.
+pub fn run_elsewhere<S: Settings>(strategy: &'static Strategy<S>, begin: impl Fn() -> Elsewhere) {
+    for (left_out, _) in OF_THE_MODELS_TOPIC {
+        let known = SCENARIOS.iter().any(|(name, _)| name == left_out);
+        assert!(known, "no scenario is called `{left_out}`");
+    }
+    on_a_broker(|brokers| {
+        for (name, scenario) in SCENARIOS {
+            if let Some((_, why)) = OF_THE_MODELS_TOPIC.iter().find(|(out, _)| out == name) {
+                eprintln!("left out: {name}: {why}");
+                continue;
+            }
+            eprintln!("scenario: {name}");
+            let elsewhere = begin();
+            let flags: Vec<_> = elsewhere.flags.iter().map(String::as_str).collect();
+            let world = World::new(strategy, brokers, &flags);
+            scenario(&world.with_models(elsewhere.publish));
+        }
+    });
+}
 
 /// Runs every scenario for this strategy. `flags` are given to every server, such as `--workers 3`.
 ///

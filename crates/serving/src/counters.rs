@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
 use crate::DeadLetterKind;
@@ -21,6 +23,35 @@ pub(crate) struct Counters {
     dead_letters: IntCounterVec,
     models: IntCounter,
     scoring: Histogram,
+}
+
+/// What a strategy counts besides what every strategy counts: `GET /metrics` tells it too.
+pub struct Metrics(Arc<Counters>);
+
+impl Metrics {
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        Self(counters)
+    }
+
+    /// A number that grows.
+    ///
+    /// # Errors
+    /// When the name is none, or is there already.
+    pub fn counter(&self, name: &str, help: &str) -> Result<IntCounter, crate::Error> {
+        let counter = IntCounter::new(name, help)?;
+        self.0.registry.register(Box::new(counter.clone()))?;
+        Ok(counter)
+    }
+
+    /// A number that grows and shrinks.
+    ///
+    /// # Errors
+    /// As of [`counter`](Self::counter).
+    pub fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, crate::Error> {
+        let gauge = IntGauge::new(name, help)?;
+        self.0.registry.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
 }
 
 /// What an instance has done so far.

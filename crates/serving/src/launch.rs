@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use configuration::{OnNoModel, Program, Server};
 use kafka::{Admin, Connection, TopicReader};
+use model::Schema;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -18,7 +19,7 @@ use crate::models::{self, Models};
 use crate::readiness::Readiness;
 use crate::topics::Topics;
 use crate::tracker::Tracker;
-use crate::{Delivery, Error, Operators, Queries, ServedModel, Shutdown, clock};
+use crate::{Delivery, Error, Metrics, Operators, Queries, ServedModel, Shutdown, clock};
 
 /// How long everything may take to end in good order after a signal.
 const GRACE: Duration = Duration::from_millis(4_300);
@@ -35,6 +36,8 @@ pub struct Strategy<S = Server> {
     pub about: &'static str,
     /// The port of the state queries where `--http` names none.
     pub port: u16,
+    /// Whether it reads the models topic; if not, its models are elsewhere.
+    pub reads_models: bool,
     /// Runs with these settings until the records end.
     pub run: fn(Context, &S) -> anyhow::Result<()>,
 }
@@ -61,6 +64,12 @@ pub struct Context {
     pub delivery: Delivery,
     /// Where the strategy says how to ask for its state.
     pub queries: Queries,
+    /// What it counts besides what every strategy counts.
+    pub metrics: Metrics,
+    /// The wish that it ends; the records end by it too, once they are taken.
+    pub shutdown: Shutdown,
+    /// The schema of the records.
+    pub schema: Arc<Schema>,
     /// Where state queries are answered.
     pub address: SocketAddr,
 }
@@ -216,16 +225,24 @@ pub fn serve<S: Settings>(
         readiness.is_assigned();
     }
 
-    let mut models = Models::new(
-        TopicReader::open(&connection, &settings.basics.models_topic)?,
-        &settings,
-        locations,
-        Arc::clone(decoder.schema()),
-        delivery.clone(),
-        Arc::clone(&counters),
-        shutdown.clone(),
-    );
-    let Some(initial) = models.read_to_end()? else {
+    let mut models = if strategy.reads_models {
+        Some(Models::new(
+            TopicReader::open(&connection, &settings.basics.models_topic)?,
+            &settings,
+            locations,
+            Arc::clone(decoder.schema()),
+            delivery.clone(),
+            Arc::clone(&counters),
+            shutdown.clone(),
+        ))
+    } else {
+        None
+    };
+    let initial = match &mut models {
+        Some(models) => models.read_to_end()?,
+        None => Some(Vec::new()),
+    };
+    let Some(initial) = initial else {
         return Ok(());
     };
     readiness.models_are_read();
@@ -237,19 +254,22 @@ pub fn serve<S: Settings>(
         schema: settings.record.clone(),
         delivery: delivery.clone(),
         tracker: Arc::clone(&tracker),
-        counters,
+        counters: Arc::clone(&counters),
         readiness,
         shutdown: shutdown.clone(),
     });
     let (sender, updates) = mpsc::channel(MODELS_AHEAD);
     let stop = shutdown.clone();
-    let following = thread::Builder::new()
-        .name("models".to_owned())
-        .spawn(move || {
-            // Without new models there is no going on: whoever restarts us restores them.
-            let _stop = StopOnDrop(stop);
-            models.follow(&sender)
-        })?;
+    let follow = |mut models: Models| {
+        thread::Builder::new()
+            .name("models".to_owned())
+            .spawn(move || {
+                // Without new models there is no going on: whoever restarts us restores them.
+                let _stop = StopOnDrop(stop);
+                models.follow(&sender)
+            })
+    };
+    let following = models.map(follow).transpose()?;
     let wait_for_models = settings.on_no_model == OnNoModel::Wait;
     let context = Context {
         initial,
@@ -258,13 +278,16 @@ pub fn serve<S: Settings>(
         operators: Operators::new(tracker, wait_for_models),
         delivery: delivery.clone(),
         queries,
+        metrics: Metrics::new(counters),
+        shutdown: shutdown.clone(),
+        schema: Arc::clone(decoder.schema()),
         address,
     };
     let run = AssertUnwindSafe(|| (strategy.run)(context, own));
     let ran = catch_unwind(run).unwrap_or_else(|_| Err(anyhow::anyhow!("the strategy panicked")));
     shutdown.request();
     let read = joined(&threads, "records");
-    let followed = join(following, "models");
+    let followed = following.map_or(Ok(()), |thread| join(thread, "models"));
     runtime.shutdown_timeout(Duration::from_millis(200));
     ran.map_err(|error| Error::Ended(format!("{error:#}")))?;
     read?;

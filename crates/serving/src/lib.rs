@@ -42,12 +42,14 @@ mod topics;
 mod tracker;
 
 pub use batch::Batch;
+pub use counters::Metrics;
 pub use dead_letter::DeadLetterKind;
 pub use delivery::Delivery;
 pub use group::{Group, Records};
 pub use launch::{Context, Settings, Strategy, Updates, launch, serve};
 pub use operator::{Operator, Operators, Outcomes};
 pub use progress::{Progress, RunningBatch};
+pub use prometheus::{IntCounter as Counter, IntGauge as Gauge};
 pub use queries::{Answer, Asked, Queries, Question, Questions, StateQuery, questions};
 pub use scorer::{Scored, Scorer};
 pub use served::ServedModel;

@@ -30,6 +30,27 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
+    /// What became of records of one data type that an [`Operator`] has not scored: a score for each,
+    /// or nothing where there is no model.
+    #[must_use]
+    pub fn new(batch: Batch, scored: Option<Scored>) -> Self {
+        Self { batch, scored }
+    }
+
+    /// The same records, with scores.
+    #[must_use]
+    pub fn scored_by(self, scored: Scored) -> Self {
+        Self {
+            scored: Some(scored),
+            ..self
+        }
+    }
+
+    /// The records, in order.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.batch.records()
+    }
+
     /// Each record with what the model says of it, in order; nothing if there was no model.
     pub fn scores(&self) -> impl Iterator<Item = (&Record, &Result<Score, ScoreError>)> {
         let scores = self.scored.iter().flat_map(|scored| &scored.scores);

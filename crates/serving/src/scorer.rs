@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use model::{Evaluator, Record, Score, ScoreError, Statistics};
 
-use crate::{ModelState, ServedModel, clock};
+use crate::{ModelState, ServedModel, clock, state};
 
 /// What a model says of records that were scored together.
 #[derive(Debug)]
@@ -65,6 +65,23 @@ impl Current {
     }
 }
 
+impl Scored {
+    /// These scores, made now, each in `scoring_ns` nanoseconds.
+    #[must_use]
+    pub fn now(
+        model: Arc<ServedModel>,
+        scoring_ns: u64,
+        scores: Vec<Result<Score, ScoreError>>,
+    ) -> Self {
+        Self {
+            model,
+            scored_us: clock::now_us(),
+            scoring_ns,
+            scores,
+        }
+    }
+}
+
 impl Scorer {
     /// Makes `model` the next one. A model that was staged before and never scored is replaced.
     pub fn stage(&mut self, model: Arc<ServedModel>) {
@@ -95,21 +112,15 @@ impl Scorer {
         let took = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let scoring_ns = took.checked_div(records.len() as u64).unwrap_or_default();
         let scored_us = clock::now_us();
-        for (record, score) in records.iter().zip(&scores) {
-            if score.is_ok() {
-                let submitted_us = record.submitted_us.unwrap_or(scored_us);
-                // Clocks of other machines may run ahead of ours.
-                let total_us = scored_us.saturating_sub(submitted_us).max(0).unsigned_abs();
-                let total_ns = total_us.saturating_mul(1000);
-                current.statistics.add(scoring_ns, total_ns);
-            }
-        }
-        Some(Scored {
+        let scored = Scored {
             model: Arc::clone(&current.model),
             scored_us,
             scoring_ns,
             scores,
-        })
+        };
+        let records = records.iter().copied();
+        state::count(&mut current.statistics, records, &scored);
+        Some(scored)
     }
 
     /// The current model and how it has done; nothing before the first model.

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use model::{Descriptor, Model};
+use model::{Descriptor, Evaluator, Model, Record, Score, ScoreError};
 use prost::Message as _;
 use protobufs::ServingResult;
 
@@ -37,11 +37,32 @@ impl ServedModel {
         }
     }
 
+    /// A model of another process, which scores there: to name it in results and state queries.
+    #[must_use]
+    pub fn elsewhere(descriptor: Descriptor, sequence: u64) -> Self {
+        Self::new(descriptor, Arc::new(Elsewhere), sequence)
+    }
+
     /// The encoded fields that all of its results share. Messages of the same type may be
     /// concatenated: the fields of both are those of one (Protocol Buffers encoding, "Last One
     /// Wins").
     pub(crate) fn header(&self) -> &[u8] {
         &self.header
+    }
+}
+
+/// Stands for a model that another process has.
+struct Elsewhere;
+
+impl Model for Elsewhere {
+    fn evaluator(&self) -> Box<dyn Evaluator> {
+        Box::new(Self)
+    }
+}
+
+impl Evaluator for Elsewhere {
+    fn score(&mut self, _: &Record) -> Result<Score, ScoreError> {
+        Err(ScoreError::Elsewhere("it cannot score here".into()))
     }
 }
 

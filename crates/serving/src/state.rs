@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Spread, Statistics};
+use model::{Record, Spread, Statistics};
 use serde::Serialize;
 
-use crate::ServedModel;
+use crate::{Scored, ServedModel, clock};
 
 /// The current model of a data type, and how it has done.
 #[derive(Clone, Debug)]
@@ -17,6 +17,41 @@ pub struct ModelState {
     pub statistics: Statistics,
     /// The staged model, if there is one.
     pub next: Option<Arc<ServedModel>>,
+}
+
+impl ModelState {
+    /// That of a model which becomes the current one now.
+    #[must_use]
+    pub fn new(model: Arc<ServedModel>) -> Self {
+        Self {
+            model,
+            since_us: clock::now_us(),
+            statistics: Statistics::default(),
+            next: None,
+        }
+    }
+
+    /// Counts records that its model has scored, in order.
+    pub fn count<'a>(&mut self, records: impl Iterator<Item = &'a Record>, scored: &Scored) {
+        count(&mut self.statistics, records, scored);
+    }
+}
+
+/// Counts records that were scored: those whose score failed are not.
+pub(crate) fn count<'a>(
+    statistics: &mut Statistics,
+    records: impl Iterator<Item = &'a Record>,
+    scored: &Scored,
+) {
+    for (record, score) in records.zip(&scored.scores) {
+        if score.is_ok() {
+            let submitted_us = record.submitted_us.unwrap_or(scored.scored_us);
+            // Clocks of other machines may run ahead of ours.
+            let total_us = scored.scored_us.saturating_sub(submitted_us).max(0);
+            let total_ns = total_us.unsigned_abs().saturating_mul(1000);
+            statistics.add(scored.scoring_ns, total_ns);
+        }
+    }
 }
 
 /// Puts together what the parts of a strategy say of the same data type, and sorts by data type.

@@ -43,6 +43,8 @@ pub(super) struct Contender {
     pub(super) package: String,
     pub(super) binary: String,
     pub(super) flags: Vec<String>,
+    /// A program that has to run before, and its flags.
+    pub(super) needs: Vec<String>,
     pub(super) floor: bool,
 }
 
@@ -53,6 +55,7 @@ impl Contender {
             package: FLOOR.package.to_owned(),
             binary: FLOOR.name.to_owned(),
             flags: Vec::new(),
+            needs: Vec::new(),
             floor: true,
         }
     }
@@ -68,6 +71,7 @@ impl Contender {
             package: strategy.package,
             binary: strategy.binary,
             flags: flags.to_vec(),
+            needs: strategy.needs,
             floor: false,
         }
     }
@@ -87,8 +91,15 @@ impl Contender {
 pub(super) fn contenders(strategies: &[Strategy], wanted: &[Wanted]) -> Result<Vec<Contender>> {
     let mut contenders = vec![Contender::floor()];
     if wanted.is_empty() {
-        let all = strategies.iter().cloned();
-        contenders.extend(all.map(|strategy| Contender::strategy(strategy, &[])));
+        for strategy in strategies {
+            if strategy.contenders.is_empty() {
+                contenders.push(Contender::strategy(strategy.clone(), &[]));
+            }
+            for flags in &strategy.contenders {
+                let flags: Vec<_> = flags.split_whitespace().map(str::to_owned).collect();
+                contenders.push(Contender::strategy(strategy.clone(), &flags));
+            }
+        }
     }
     for Wanted { name, flags } in wanted {
         let strategy =

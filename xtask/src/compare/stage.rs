@@ -38,6 +38,8 @@ pub(super) struct Programs {
     pub(super) meter: PathBuf,
     /// In the order of the contenders.
     pub(super) contenders: Vec<PathBuf>,
+    /// What some contenders need: names with flags, and paths.
+    pub(super) needed: Vec<(Vec<String>, PathBuf)>,
 }
 
 /// A broker with a backlog.
@@ -125,6 +127,7 @@ impl<'a> Stage<'a> {
             topics,
             turns: 0,
         };
+        stage.start_needed()?;
         match brokers {
             Some(brokers) => {
                 stage.brokers = brokers.to_owned();
@@ -134,6 +137,23 @@ impl<'a> Stage<'a> {
         }
         stage.write_backlog()?;
         Ok(stage)
+    }
+
+    /// Starts what contenders need, at the root of the workspace, which the flags are relative to.
+    fn start_needed(&mut self) -> Result<(), Halt> {
+        let root = self.data.parent().unwrap_or(self.data);
+        let needed = std::mem::take(&mut self.programs.needed);
+        for (call, path) in &needed {
+            let [name, flags @ ..] = &call[..] else {
+                continue;
+            };
+            step("Starting", name);
+            let mut command = self.program(path);
+            command.current_dir(root).args(flags);
+            let member = self.ensemble.launch(name, command, Voice::Kept)?;
+            self.ensemble.ready(member, Some(READY))?;
+        }
+        Ok(())
     }
 
     fn start_broker(&mut self) -> Result<(), Halt> {

@@ -46,7 +46,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "embedded-kafka",
         ],
     ),
-    ("inference-server", &["model", "configuration", "protobufs"]),
+    // It scores tensors and rows of a document, not records.
+    (
+        "inference-server",
+        &["pmml", "tensor", "configuration", "protobufs"],
+    ),
     (
         "xtask",
         &["kafka", "configuration", "protobufs", "embedded-kafka"],
@@ -58,7 +62,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const STRATEGIES_USE: &[&str] = &["configuration", "serving", "dataflow"];
 
 /// What one strategy may use beyond that.
-const EXCEPTIONS: &[(&str, &[&str])] = &[("tf-serving-server", &["protobufs"])];
+const EXCEPTIONS: &[(&str, &[&str])] = &[("tf-serving-server", &["protobufs", "model"])];
 
 /// External crates that are kept behind the walls of a few rooms, tests included.
 const WALLS: &[Wall] = &[

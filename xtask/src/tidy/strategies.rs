@@ -63,7 +63,8 @@ mod tests {
         assert_eq!(
             faults,
             [
-                "there is no key `door`; there is: name, binary, server-flags, provider-flags",
+                "there is no key `door`; there is: name, binary, server-flags, provider-flags, needs, \
+                 contenders",
                 "the strategy does not run the scenarios of every strategy",
             ]
         );

@@ -2,6 +2,7 @@ mod columns;
 mod conversion;
 mod intake;
 mod reading;
+mod signature;
 mod stack;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use tensor::{Element, Graph, Options, Scratch};
 
 use self::reading::{Reading, predicted};
+pub use self::signature::{Feed, Signature};
 use self::stack::{Layout, Stack};
 use crate::{
     Content, Descriptor, Detail, Evaluator, Model, ModelFactory, Record, Refusal, Runtime,
@@ -84,7 +86,7 @@ impl ModelFactory for Factory {
         };
         let load = |options: &Options| (self.load)(descriptor, options);
         let runtimes::Served { graph, notice } = self.runtimes.load(descriptor, options, load)?;
-        let layout = Layout::of(&graph, schema)?;
+        let layout = Layout::of(graph.inputs(), schema)?;
         let reading = Reading::of(&graph, layout.batch, detail, schema.name());
         // One vector in, one array of numbers out: no tensor is made, nothing is allocated.
         let direct = detail == Detail::Value

@@ -26,6 +26,19 @@ pub struct World {
     name: String,
     sink: Sink,
     admin: Admin,
+    /// How models are published, if not on their topic.
+    publish: Option<Publish>,
+}
+
+/// Publishes a model somewhere, and returns once it is served.
+type Publish = Box<dyn Fn(&ModelDescriptor)>;
+
+/// A place for models that is not the models topic.
+pub struct Elsewhere {
+    /// What a server is told of it.
+    pub flags: Vec<String>,
+    /// Publishes a model there, and returns once it is served.
+    pub publish: Publish,
 }
 
 /// Serves with these arguments until the shutdown, and tells the address once it is ready.
@@ -94,9 +107,17 @@ impl World {
             name,
             sink,
             admin,
+            publish: None,
         };
         world.create_topics();
         world
+    }
+
+    /// The same world, with models that are published so.
+    #[must_use]
+    pub fn with_models(self, publish: Publish) -> Self {
+        let publish = Some(publish);
+        Self { publish, ..self }
     }
 
     /// Creates the topics that a data provider creates.
@@ -226,6 +247,9 @@ impl World {
 
     /// Writes a descriptor.
     pub fn model(&self, descriptor: &ModelDescriptor) {
+        if let Some(publish) = &self.publish {
+            return publish(descriptor);
+        }
         self.raw_model(Some(&descriptor.encode_to_vec()));
     }
 
@@ -243,7 +267,7 @@ impl World {
     }
 
     /// The results, once they are as wanted.
-    pub(super) fn results_until(&self, wanted: impl Fn(&[Scored]) -> bool) -> Vec<Scored> {
+    pub fn results_until(&self, wanted: impl Fn(&[Scored]) -> bool) -> Vec<Scored> {
         let mut results = Vec::new();
         self.read_until("results", |message, _| {
             results.extend(message.map(Self::decode));
@@ -265,7 +289,7 @@ impl World {
     }
 
     /// The dead letters, of which there have to be `count`.
-    pub(super) fn dead_letters(&self, count: usize) -> Vec<OwnedMessage> {
+    pub fn dead_letters(&self, count: usize) -> Vec<OwnedMessage> {
         self.read("dead-letters", count)
     }
 
@@ -362,7 +386,10 @@ impl Running {
     }
 
     /// Waits until a counter of `/state` has this value.
-    pub(super) fn wait_for_count(&self, counter: &str, count: u64) {
+    ///
+    /// # Panics
+    /// When it does not happen.
+    pub fn wait_for_count(&self, counter: &str, count: u64) {
         let state = self.wait_for("/state", |state| state[counter].as_u64() >= Some(count));
         assert_eq!(state[counter], count, "{counter}: {state}");
     }

@@ -1,4 +1,4 @@
-use tensor::{Element, Graph, Port};
+use tensor::{Element, Port};
 
 use super::intake::Intake;
 use crate::record::FieldType;
@@ -8,13 +8,12 @@ use crate::{Refusal, Schema};
 /// positions and names.
 pub(super) type Columns = Vec<(usize, &'static str)>;
 
-/// Of each input of the graph, the fields that feed it.
+/// Of each input of a graph, the fields that feed it.
 pub(super) fn columns(
-    graph: &Graph,
+    ports: &[Port],
     intakes: &[Intake],
     schema: &Schema,
 ) -> Result<Vec<Columns>, Refusal> {
-    let ports = graph.inputs();
     let columns: Vec<_> = match ports {
         [port] if !is_field(port, schema) => vec![vector(port, schema)?],
         ports => ports

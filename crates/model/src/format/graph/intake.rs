@@ -1,4 +1,4 @@
-use tensor::{Element, Graph, Port};
+use tensor::{Element, Port};
 
 /// What an input of a graph takes of each record.
 #[derive(Clone, Debug)]
@@ -26,9 +26,9 @@ impl Intake {
         }
     }
 
-    /// Of each input of the graph, in its order.
-    pub(super) fn of_all(graph: &Graph) -> Vec<Self> {
-        graph.inputs().iter().map(Self::of).collect()
+    /// Of each of these inputs, in order.
+    pub(super) fn of_all(ports: &[Port]) -> Vec<Self> {
+        ports.iter().map(Self::of).collect()
     }
 
     /// Whether a tensor of this shape is a record's part, and as which shape it is fed.

@@ -31,7 +31,7 @@ impl Reading {
     }
 
     /// `classes`: of each output, the names of those whose probabilities it holds.
-    fn new(
+    pub(super) fn new(
         ports: &[Port],
         classes: &[Option<&[String]>],
         batch: bool,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use tensor::{Data, Graph, Tensor};
+use tensor::{Data, Port, Tensor};
 
 use super::columns::{Columns, columns};
 use super::conversion::{append, doubles, none, truncate};
@@ -30,13 +30,13 @@ enum Source {
 }
 
 impl Layout {
-    pub(super) fn of(graph: &Graph, schema: &Schema) -> Result<Self, Refusal> {
-        let intakes = Intake::of_all(graph);
+    pub(super) fn of(inputs: &[Port], schema: &Schema) -> Result<Self, Refusal> {
+        let intakes = Intake::of_all(inputs);
         let from = if schema.is_open() {
             let names = intakes.iter().map(|intake| intake.name.as_str());
             Source::Tensors(Matching::new(names))
         } else {
-            Source::Fields(columns(graph, &intakes, schema)?)
+            Source::Fields(columns(inputs, &intakes, schema)?)
         };
         Ok(Self {
             batch: !intakes.is_empty() && intakes.iter().all(|intake| intake.batch),

@@ -1,0 +1,90 @@
+use std::future::Future;
+use std::pin::Pin;
+
+use model::{Port, Tensor};
+
+/// An answer that comes later, on the thread that asked.
+pub(crate) type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'a>>;
+
+/// A way to talk to a model server.
+pub(crate) trait Protocol {
+    /// What the model takes and says.
+    fn describe<'a>(&'a self, model: &'a str) -> Reply<'a, Description>;
+
+    /// What the model says of these tensors, by the names of its inputs: one for each of the
+    /// described inputs, in their order. `rows` records are in them.
+    fn predict<'a>(
+        &'a self,
+        model: &'a str,
+        description: &'a Description,
+        inputs: Vec<(&'a str, &'a Tensor)>,
+        rows: usize,
+    ) -> Reply<'a, Answer>;
+}
+
+/// What a model server says of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Description {
+    /// The version that answers, if it is known.
+    pub(crate) version: Option<i64>,
+    pub(crate) inputs: Vec<Port>,
+    /// In the order of their names. Empty: what an answer has is what there is.
+    pub(crate) outputs: Vec<Port>,
+}
+
+/// What a model server says of records.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The version that says so, if the protocol tells.
+    pub(crate) version: Option<i64>,
+    /// In the order of the description's outputs.
+    pub(crate) outputs: Vec<Tensor>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The server is away, or has too much to do: it may answer later.
+    Unavailable(String),
+    /// It has answered something that is no answer, or half of one: it may answer later, or never.
+    Unclear(String),
+    /// There is no such model. One may come.
+    NoModel(String),
+    /// It refuses the request, and will refuse it again.
+    Refused(String),
+}
+
+impl Failure {
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Unavailable(reason)
+            | Self::Unclear(reason)
+            | Self::NoModel(reason)
+            | Self::Refused(reason) => reason,
+        }
+    }
+}
+
+/// The beginning of a text that came from outside, on one line.
+pub(crate) fn shortened(text: &str) -> String {
+    const SHOWN: usize = 300;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
+}
+
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    shortened(&text)
+}
