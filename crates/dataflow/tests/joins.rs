@@ -99,6 +99,7 @@ fn joined_by_data_type_the_same_input_gives_the_same_output_and_a_data_type_has_
         name: "by-data-type",
         about: "",
         port: 0,
+        reads_models: true,
         run,
     };
     fn run(context: Context, settings: &Settings) -> anyhow::Result<()> {
@@ -132,6 +133,7 @@ fn joined_in_place_the_same_input_gives_the_same_output_and_a_data_type_has_many
         name: "in-place",
         about: "",
         port: 0,
+        reads_models: true,
         run,
     };
     fn run(context: Context, settings: &Settings) -> anyhow::Result<()> {
@@ -178,6 +180,7 @@ fn a_worker_that_panics_ends_the_server_with_an_error() {
         name: "panicking",
         about: "",
         port: 0,
+        reads_models: true,
         run,
     };
     fn run(context: Context, settings: &Settings) -> anyhow::Result<()> {

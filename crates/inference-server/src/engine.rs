@@ -97,7 +97,7 @@ impl Engine {
     /// The labels that the columns of an output belong to, where the model knows them.
     pub(crate) fn labels(&self, output: usize) -> Option<Vec<String>> {
         match &self.kind {
-            Kind::Graph { .. } => None,
+            Kind::Graph { graph, .. } => graph.classes(output).map(<[_]>::to_vec),
             Kind::Document(document) => {
                 // The output with a column for each of them.
                 let port = document.outputs().get(output)?;

@@ -8,5 +8,6 @@ mod foreign;
 mod grpc;
 mod process;
 mod refusals;
+mod saved_models;
 mod support;
 mod swaps;

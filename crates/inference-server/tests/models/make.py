@@ -104,8 +104,47 @@ def saved_model():
         os.remove(leftover)
 
 
+def parsed():
+    """A signature that parses two features, one of them with a default, with the older operator."""
+    v1 = tf.compat.v1
+    path = os.path.join(HERE, "parsed")
+    shutil.rmtree(path, ignore_errors=True)
+    graph = tf.Graph()
+    with graph.as_default(), v1.Session(graph=graph) as session:
+        serialized = v1.placeholder(tf.string, [None], name="examples")
+        x, z = tf.raw_ops.ParseExample(
+            serialized=serialized,
+            names=tf.constant([], tf.string),
+            sparse_keys=[],
+            dense_keys=[tf.constant("x"), tf.constant("z")],
+            dense_defaults=[tf.constant([], tf.float32), tf.constant(10, tf.int64)],
+            sparse_types=[],
+            dense_shapes=[[2], []],
+        ).dense_values
+        weights = v1.get_variable("weights", initializer=[1.0, 2.0], use_resource=False)
+        y = tf.add(tf.reduce_sum(x * weights, 1), tf.cast(z, tf.float32), name="y")
+        session.run(v1.global_variables_initializer())
+        info = v1.saved_model.utils.build_tensor_info
+        build = v1.saved_model.signature_def_utils.build_signature_def
+        inputs, outputs = {"inputs": info(serialized)}, {"outputs": info(y)}
+        signatures = {"serving_default": build(inputs, outputs, "tensorflow/serving/regress")}
+        builder = v1.saved_model.Builder(path)
+        builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=signatures)
+        builder.save()
+        for features in ({"x": [1.0, 2.0]}, {"x": [1.0, 2.0], "z": [-1]}):
+            example = tf.train.Example()
+            for name, values in features.items():
+                feature = example.features.feature[name]
+                (feature.float_list if name == "x" else feature.int64_list).value.extend(values)
+            print(features, session.run(y, {serialized: [example.SerializeToString()]}))
+    leftover = os.path.join(path, "fingerprint.pb")
+    if os.path.exists(leftover):
+        os.remove(leftover)
+
+
 half_plus("half_plus_two", 2.0)
 half_plus("half_plus_three", 3.0)
 named()
 graph_def()
 saved_model()
+parsed()

@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tensor::{Data, Graph, Options, Tensor};
+use tensor::{Data, Graph, Options, Runtime, Tensor};
 
 /// The largest model that is read, in bytes.
 const LARGEST: u64 = 2 << 30;
@@ -46,6 +46,10 @@ struct Arguments {
     /// A tag of the graph of a SavedModel; repeat it for several.
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
+    /// What runs the model: native, libtensorflow or onnxruntime; natively where that can be, if
+    /// nothing is said.
+    #[arg(long, value_name = "RUNTIME")]
+    runtime: Option<Runtime>,
 }
 
 fn main() -> ExitCode {
@@ -69,6 +73,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         outputs: arguments.output,
         signature: arguments.signature,
         tags: arguments.tag,
+        runtime: arguments.runtime,
     };
     let graph = Graph::open(&arguments.model, LARGEST, &options).map_err(|cause| match cause {
         tensor::Error::Read { .. } => cause.to_string(),

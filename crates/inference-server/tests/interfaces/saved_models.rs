@@ -1,0 +1,153 @@
+//! SavedModels: the tutorial's request, and the real server's own model, whose signatures for
+//! `classify` and `regress` parse examples.
+
+use std::path::PathBuf;
+
+use crate::support::{Served, copy, data, error, json, model};
+use serde_json::json as value;
+
+fn served(models: &[(&str, PathBuf)]) -> Served {
+    Served::start(models, &[])
+}
+
+#[test]
+fn the_request_of_the_tutorial() {
+    let served = served(&[("wine", data("wine"))]);
+    let body = r#"{"signature_name":"predict","instances":[{"inputs":[7.4,0.7,0.0,1.9,0.076,11.0,34.0,0.9978,3.51,0.56,9.4]}]}"#;
+    let (status, text) = served.post("/v1/models/wine/versions/1:predict", body);
+    assert_eq!(status, 200, "{text}");
+    let golden = std::fs::read_to_string(data("../golden/winequality-savedmodel.csv")).unwrap();
+    let cells: Vec<f64> = golden
+        .lines()
+        .nth(1)
+        .unwrap()
+        .split(',')
+        .skip(1)
+        .map(|cell| cell.parse().unwrap())
+        .collect();
+    let answer = json(&text);
+    let scores = answer["predictions"][0].as_array().unwrap();
+    assert_eq!(scores.len(), cells.len());
+    for (score, expected) in scores.iter().zip(&cells) {
+        assert!((score.as_f64().unwrap() - expected).abs() < 1e-6, "{text}");
+    }
+    // It has no other signature, and the usual one is meant where none is named.
+    let (status, text) = served.post("/v1/models/wine:predict", r#"{"instances": [[1.0]]}"#);
+    let expected = "Serving signature name: \"serving_default\" not found in signature def";
+    assert_eq!((status, &error(&text)[..]), (400, expected));
+    let (status, text) = served.get("/v1/models/wine/versions/1/metadata");
+    assert_eq!(status, 200);
+    let signature = json(&text)["metadata"]["signature_def"]["signature_def"]["predict"].clone();
+    assert_eq!(signature["inputs"]["inputs"]["dtype"], "DT_FLOAT");
+    assert_eq!(signature["method_name"], "tensorflow/serving/predict");
+}
+
+/// Requests and answers of the real server's tests (`http_rest_api_handler_test.cc`) and of its
+/// documentation, on a model that is made as theirs is.
+#[test]
+fn signatures_for_each_method() {
+    let served = served(&[("half", model("half_plus_two"))]);
+    assert_eq!(served.states("half"), []);
+    copy(
+        &model("half_plus_two"),
+        &served.directory.path().join("half/00000123"),
+    );
+    served.until("half", &[("123", "AVAILABLE")]);
+    for (verb, body, expected) in [
+        (
+            "predict",
+            r#"{"instances": [1.0, 2.0, 5.0]}"#,
+            value!({"predictions": [2.5, 3.0, 4.5]}),
+        ),
+        (
+            "predict",
+            r#"{"inputs": [3.0, 4.0]}"#,
+            value!({"outputs": [3.5, 4.0]}),
+        ),
+        (
+            "predict",
+            r#"{"signature_name": "serving_default", "instances": [[3.0], [4.0]]}"#,
+            value!({"predictions": [[3.5], [4.0]]}),
+        ),
+        (
+            "regress",
+            r#"{"signature_name": "regress_x_to_y", "examples": [{"x": 80.0}]}"#,
+            value!({"results": [42.0]}),
+        ),
+        (
+            "classify",
+            r#"{"signature_name": "classify_x_to_y", "examples": [{"x": 20.0}, {"x": [10.0]}]}"#,
+            value!({"results": [[["", 12.0]], [["", 7.0]]]}),
+        ),
+    ] {
+        let (status, text) = served.post(&format!("/v1/models/half:{verb}"), body);
+        assert_eq!((status, json(&text)), (200, expected), "{body}");
+    }
+    for (verb, body, says) in [
+        (
+            "regress",
+            r#"{"examples": [{"x": 1.0}]}"#,
+            "Was: tensorflow/serving/predict",
+        ),
+        (
+            "classify",
+            r#"{"signature_name": "regress_x_to_y", "examples": [{"x": 1.0}]}"#,
+            "method_name to be tensorflow/serving/classify. Was: tensorflow/serving/regress",
+        ),
+        (
+            "regress",
+            r#"{"signature_name": "regress_x_to_y", "examples": [{"y": 1.0}]}"#,
+            "Feature: x (data type: float) is required but could not be found.",
+        ),
+    ] {
+        let (status, text) = served.post(&format!("/v1/models/half:{verb}"), body);
+        assert_eq!(status, 400, "{text}");
+        assert!(error(&text).contains(says), "{text}");
+    }
+    // What the model says of itself is told, not what the server makes of it.
+    let (_, text) = served.get("/v1/models/half/metadata");
+    let signatures = json(&text)["metadata"]["signature_def"]["signature_def"].clone();
+    assert_eq!(
+        signatures["regress_x_to_y"]["inputs"]["inputs"]["dtype"],
+        "DT_STRING"
+    );
+    assert_eq!(
+        signatures["classify_x_to_y"]["method_name"],
+        "tensorflow/serving/classify"
+    );
+}
+
+#[test]
+fn a_saved_model_without_its_variables_waits_for_them() {
+    let served = served(&[]);
+    let place = served.directory.path().join("half/1");
+    let source = model("half_plus_two");
+    copy(
+        &source.join("saved_model.pb"),
+        &place.join("saved_model.pb"),
+    );
+    served.until("half", &[("1", "END")]);
+    let (_, text) = served.get("/v1/models/half");
+    let status = &json(&text)["model_version_status"][0]["status"];
+    assert_eq!(status["error_code"], "INVALID_ARGUMENT", "{text}");
+    copy(&source.join("variables"), &place.join("variables"));
+    served.until("half", &[("1", "AVAILABLE")]);
+    let (status, text) = served.post("/v1/models/half:predict", r#"{"instances": [1.0]}"#);
+    assert_eq!((status, json(&text)), (200, value!({"predictions": [2.5]})));
+}
+
+/// The numbers are those that TensorFlow has for the same examples: `make.py` prints them.
+#[test]
+fn features_that_are_not_there_have_their_default() {
+    let served = served(&[("parsed/1", model("parsed"))]);
+    let body = r#"{"examples": [{"x": [1.0, 2.0]}, {"x": [1.0, 2.0], "z": -1}]}"#;
+    let (status, text) = served.post("/v1/models/parsed:regress", body);
+    assert_eq!(
+        (status, json(&text)),
+        (200, value!({"results": [15.0, 4.0]}))
+    );
+    let body = r#"{"examples": [{"x": [1.0]}]}"#;
+    let (status, text) = served.post("/v1/models/parsed:regress", body);
+    assert_eq!(status, 400);
+    assert_eq!(error(&text), "Feature: x has 1 values, 2 are expected");
+}
