@@ -148,6 +148,7 @@ fn every_model_that_can_be_scored_is_published_for_every_data_type() {
         "winequality-glm-gamma",
         "winequality-mlp",
         "winequality-tensorflow",
+        "winequality-savedmodel",
         "winequality-onnx",
     ];
     let read = read_until(&brokers, "models_models", |read| {

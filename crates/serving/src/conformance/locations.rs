@@ -11,7 +11,7 @@ use protobufs::ModelDescriptor;
 use protobufs::model_descriptor::MessageContent;
 
 use super::bad_records::check_headers;
-use super::world::{World, regression, regression_document, wine};
+use super::world::{Scored, World, regression, regression_document, wine};
 
 /// A directory of one scenario's own, which goes with it.
 struct Place(PathBuf);
@@ -113,10 +113,16 @@ fn elsewhere(data_type: &str, name: &str, location: &str) -> ModelDescriptor {
     }
 }
 
-/// The value of the last of so many results.
-fn last(world: &World, count: usize) -> (Option<f64>, String) {
-    let results = world.results(count);
-    let result = &results[count - 1].result;
+/// The value of the last of so many records, and the model that scored it. The records of a server
+/// that has just started may come again while its workers share the partitions out.
+fn last(world: &World, count: i64) -> (Option<f64>, String) {
+    let last = |scored: &&Scored| scored.result.source_offset == count - 1;
+    let results = world.results_until(|results| results.iter().any(|scored| last(&scored)));
+    let result = &results
+        .iter()
+        .find(last)
+        .expect("what was waited for")
+        .result;
     (result.value, result.model_name.clone())
 }
 
