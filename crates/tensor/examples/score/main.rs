@@ -162,7 +162,9 @@ fn print(
     let mut widths = Vec::new();
     for (port, output) in graph.outputs().iter().zip(outputs) {
         let length = output.data.len();
-        let by_record = count == 1 || output.shape.first() == Some(&count);
+        // One behind the other, or, as some labels of scikit-learn, side by side.
+        let by_record =
+            count == 1 || output.shape.first() == Some(&count) || output.shape == [1, count];
         if !by_record || length % count != 0 {
             return Err(format!(
                 "output `{}` has no value for each record: it is {:?} for {count} of them; \

@@ -112,6 +112,8 @@ impl Reading {
                 let width = shape.iter().product::<usize>();
                 Some((output, row * width..(row + 1) * width, shape))
             }
+            // Labels side by side, as scikit-learn's quadratic discriminant analysis has them.
+            Some((1, &[count])) if count == rows => Some((output, row..row + 1, &[])),
             _ if !self.batch => Some((output, 0..output.data.len(), &output.shape)),
             _ => None,
         }
