@@ -290,6 +290,18 @@ mod tests {
     }
 
     #[test]
+    fn labels_may_stand_side_by_side() {
+        let ports = [port("label", Element::Int64, &[Some(1), None])];
+        let outputs = [Tensor::new(vec![1, 3], Data::Int64(vec![5, 6, 7])).unwrap()];
+        let reading = Reading::new(&ports, &[None], true, Detail::Value, "wine");
+        let values = (0..3).map(|row| reading.score(&outputs, row, 3).unwrap().value);
+        assert_eq!(
+            values.collect::<Vec<_>>(),
+            [Some(5.0), Some(6.0), Some(7.0)]
+        );
+    }
+
+    #[test]
     fn an_output_without_a_row_for_each_record_says_nothing_of_one() {
         let ports = [port("total", Element::Float, &[])];
         let outputs = [Tensor::new(vec![], Data::Float(vec![3.0])).unwrap()];
