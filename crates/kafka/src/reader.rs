@@ -70,6 +70,13 @@ struct Progress {
     closed: bool,
 }
 
+/// Which offsets a partition has: from `low`, up to the one before `high`.
+struct Extent {
+    partition: i32,
+    low: i64,
+    high: i64,
+}
+
 /// The context of the consumer.
 struct Reading(Journal);
 
@@ -226,22 +233,39 @@ impl Watch {
     }
 
     fn look_up(&self) -> Result<(), KafkaError> {
-        let partitions = self.partitions()?;
-        let Some(partitions) = partitions else {
+        // Before the broker is asked: what is read until its answer is there may lie beyond that.
+        let before = self.progress().next.clone();
+        let Some(partitions) = self.partitions()? else {
             return self.gone();
         };
-        let mut fresh = Vec::new();
+        let mut extents = Vec::with_capacity(partitions.len());
         for partition in partitions {
             let (low, high) = self
                 .consumer
                 .fetch_watermarks(&self.topic, partition, PATIENCE)?;
-            let next = self.progress().next.get(&partition).copied();
-            match next {
-                None => fresh.push((partition, low, high)),
+            extents.push(Extent {
+                partition,
+                low,
+                high,
+            });
+        }
+        self.found(&before, &extents)
+    }
+
+    /// Reads partitions that are new, or another log than they were `before` they were looked up.
+    fn found(
+        &self,
+        before: &BTreeMap<i32, Option<i64>>,
+        extents: &[Extent],
+    ) -> Result<(), KafkaError> {
+        let mut fresh = Vec::new();
+        for extent in extents {
+            match before.get(&extent.partition) {
+                None => fresh.push(extent),
                 // Another log, shorter than what was read of the one before.
-                Some(Some(next)) if next > high => {
-                    self.leave(&[partition])?;
-                    fresh.push((partition, low, high));
+                Some(Some(next)) if *next > extent.high => {
+                    self.leave(&[extent.partition])?;
+                    fresh.push(extent);
                 }
                 Some(_) => {}
             }
@@ -249,11 +273,12 @@ impl Watch {
         let mut list = TopicPartitionList::with_capacity(fresh.len());
         {
             let mut progress = self.progress();
-            for (partition, low, high) in fresh {
+            for extent in fresh {
+                let partition = extent.partition;
                 list.add_partition_offset(&self.topic, partition, Offset::Beginning)?;
                 progress.next.insert(partition, None);
-                if !progress.ends_known && high > low {
-                    progress.ends.insert(partition, high);
+                if !progress.ends_known && extent.high > extent.low {
+                    progress.ends.insert(partition, extent.high);
                 }
             }
             progress.ends_known = true;
@@ -334,3 +359,48 @@ impl ClientContext for Reading {
 }
 
 impl ConsumerContext for Reading {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader that has read ten messages of partition 0, of a broker that is not there.
+    fn reader() -> TopicReader {
+        let reader = TopicReader::open(&Connection::new("127.0.0.1:1", "test"), "topic").unwrap();
+        let nothing = BTreeMap::new();
+        reader.watch.found(&nothing, &up_to(10)).unwrap();
+        reader.watch.progress().read(0, 9);
+        reader
+    }
+
+    fn next(reader: &TopicReader) -> Option<i64> {
+        reader.watch.progress().next[&0]
+    }
+
+    fn up_to(high: i64) -> [Extent; 1] {
+        [Extent {
+            partition: 0,
+            low: 0,
+            high,
+        }]
+    }
+
+    #[test]
+    fn what_is_read_while_the_topic_is_looked_up_is_not_read_again() {
+        let reader = reader();
+        let watch = &reader.watch;
+        let before = watch.progress().next.clone();
+        let answer = up_to(10);
+        watch.progress().read(0, 10);
+        watch.found(&before, &answer).unwrap();
+        assert_eq!(next(&reader), Some(11));
+    }
+
+    #[test]
+    fn a_log_that_ends_before_what_was_read_is_another_one() {
+        let reader = reader();
+        let before = reader.watch.progress().next.clone();
+        reader.watch.found(&before, &up_to(9)).unwrap();
+        assert_eq!(next(&reader), None);
+    }
+}
