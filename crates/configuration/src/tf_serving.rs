@@ -41,10 +41,10 @@ pub struct TfServingServer {
         default_value_t = Interval::new(Duration::from_secs(10)))]
     pub model_wait: Interval,
 
-    /// Signature of the model
-    #[arg(long, env = "MODEL_SERVING_SIGNATURE", value_name = "NAME",
-        default_value = "serving_default", value_parser = NonEmptyStringValueParser::new())]
-    pub signature: String,
+    /// Signature of the model [default: `serving_default`, or the only one]
+    #[arg(long, env = "MODEL_SERVING_SIGNATURE", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 
     /// Name of the model's one input, where the model server does not describe its models
     #[arg(long, env = "MODEL_SERVING_INPUT", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]

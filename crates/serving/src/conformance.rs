@@ -229,9 +229,27 @@ fn on_a_broker(run: impl FnOnce(&str)) {
 /// # Panics
 /// When the scenario fails.
 pub fn broker_comes_back_empty<S: Settings>(strategy: &'static Strategy<S>, flags: &[&str]) {
+    comes_back_empty(|brokers| World::new(strategy, brokers, flags));
+}
+
+/// As [`broker_comes_back_empty`], for a strategy whose models are elsewhere.
+///
+/// # Panics
+/// When the scenario fails.
+pub fn broker_comes_back_empty_elsewhere<S: Settings>(
+    strategy: &'static Strategy<S>,
+    elsewhere: Elsewhere,
+) {
+    let flags: Vec<_> = elsewhere.flags.iter().map(String::as_str).collect();
+    comes_back_empty(|brokers| {
+        World::new(strategy, brokers, &flags).with_models(elsewhere.publish)
+    });
+}
+
+fn comes_back_empty(begin: impl FnOnce(&str) -> World) {
     let first = broker("127.0.0.1:0");
     let address = first.bootstrap();
-    let world = World::new(strategy, &address, flags);
+    let world = begin(&address);
     let mut running = Some(first);
     streams::broker_comes_back_empty(&world, || {
         // The port has to be free before another broker can take it.

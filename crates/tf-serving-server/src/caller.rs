@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::backoff::Backoff;
 use crate::breaker::Breaker;
-use crate::protocol::{Answer, Description, Failure, Protocol};
+use crate::protocol::{Answer, Description, Failure, Protocol, USUAL_SIGNATURE};
 
 /// How often a request is sent, at most, that gets something which is no answer.
 const MOST_UNCLEAR: u32 = 5;
@@ -24,6 +24,8 @@ pub(crate) struct Caller {
     pub(crate) timeout: Duration,
     /// The one input of every model, where the server is not to be asked.
     pub(crate) input: Option<String>,
+    /// The signature that is asked for, if one is.
+    pub(crate) signature: Option<String>,
     pub(crate) requests: Counter,
     pub(crate) retries: Counter,
     pub(crate) in_flight: Gauge,
@@ -71,6 +73,10 @@ impl Caller {
         };
         Ok(Description {
             version: None,
+            signature: self
+                .signature
+                .clone()
+                .unwrap_or_else(|| USUAL_SIGNATURE.to_owned()),
             inputs: vec![Port {
                 name: input.clone(),
                 shape: vec![None, None],

@@ -17,8 +17,8 @@ use protobufs::tensorflow::{DataType, TensorInfo, TensorProto, TensorShapeProto}
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use crate::protocol::{Answer, Description, Failure, Protocol, Reply, chain, shortened};
-use crate::rest::{LARGEST, no_signature, port};
+use crate::protocol::{Answer, Description, Failure, Protocol, Reply, chain, shortened, signature};
+use crate::rest::{LARGEST, port};
 
 const PREDICT: &str = "/tensorflow.serving.PredictionService/Predict";
 const METADATA: &str = "/tensorflow.serving.PredictionService/GetModelMetadata";
@@ -32,7 +32,8 @@ const MOST_IMPLIED: usize = 1 << 24;
 pub(crate) struct Grpc {
     channel: Channel,
     version: Option<i64>,
-    signature: String,
+    /// The signature that is asked for, if one is.
+    signature: Option<String>,
 }
 
 impl Grpc {
@@ -49,11 +50,11 @@ impl Grpc {
         })
     }
 
-    fn spec(&self, model: &str) -> ModelSpec {
+    fn spec(&self, model: &str, signature: &str) -> ModelSpec {
         ModelSpec {
             name: model.to_owned(),
             version_choice: self.version.map(model_spec::VersionChoice::Version),
-            signature_name: self.signature.clone(),
+            signature_name: signature.to_owned(),
         }
     }
 
@@ -84,11 +85,11 @@ impl Protocol for Grpc {
     fn describe<'a>(&'a self, model: &'a str) -> Reply<'a, Description> {
         Box::pin(async move {
             let request = GetModelMetadataRequest {
-                model_spec: Some(self.spec(model)),
+                model_spec: Some(self.spec(model, "")),
                 metadata_field: vec![SIGNATURES.to_owned()],
             };
             let answer: GetModelMetadataResponse = self.call(METADATA, request).await?;
-            description(&answer, &self.signature)
+            description(&answer, self.signature.as_deref())
         })
     }
 
@@ -101,7 +102,7 @@ impl Protocol for Grpc {
     ) -> Reply<'a, Answer> {
         let inputs = inputs.into_iter();
         let request = PredictRequest {
-            model_spec: Some(self.spec(model)),
+            model_spec: Some(self.spec(model, &description.signature)),
             inputs: inputs
                 .map(|(name, tensor)| (name.to_owned(), encode(tensor)))
                 .collect(),
@@ -148,14 +149,15 @@ fn version(spec: &ModelSpec) -> Option<i64> {
     }
 }
 
-fn description(answer: &GetModelMetadataResponse, signature: &str) -> Result<Description, Failure> {
+fn description(
+    answer: &GetModelMetadataResponse,
+    wanted: Option<&str>,
+) -> Result<Description, Failure> {
     let unclear = || Failure::Unclear("the metadata have no signatures".to_owned());
     let any = answer.metadata.get(SIGNATURES).ok_or_else(unclear)?;
     let map = SignatureDefMap::decode(&any.value[..]).map_err(|_| unclear())?;
-    let found = map.signature_def.get(signature).ok_or_else(|| {
-        let known: Vec<_> = map.signature_def.keys().map(String::as_str).collect();
-        Failure::Refused(no_signature(signature, &known))
-    })?;
+    let signature = signature(wanted, map.signature_def.keys().map(String::as_str))?;
+    let found = &map.signature_def[signature];
     let ports = |named: &BTreeMap<String, TensorInfo>| {
         let ports = named.iter().map(|(name, info)| {
             let element = DataType::try_from(info.dtype);
@@ -174,6 +176,7 @@ fn description(answer: &GetModelMetadataResponse, signature: &str) -> Result<Des
     };
     Ok(Description {
         version: answer.model_spec.as_ref().and_then(version),
+        signature: signature.to_owned(),
         inputs: ports(&found.inputs)?,
         outputs: ports(&found.outputs)?,
     })

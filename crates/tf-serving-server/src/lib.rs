@@ -74,6 +74,7 @@ fn run(context: Context, settings: &TfServingServer) -> anyhow::Result<()> {
         permits: Semaphore::new(in_flight),
         timeout: settings.request_timeout.get(),
         input: settings.input.clone(),
+        signature: settings.signature.clone(),
         requests: metrics.counter("requests_total", "Requests to the model server")?,
         retries: metrics.counter("retries_total", "Requests that were sent again")?,
         in_flight: metrics.gauge("requests_in_flight", "Requests under way")?,

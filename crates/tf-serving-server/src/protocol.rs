@@ -27,6 +27,8 @@ pub(crate) trait Protocol {
 pub(crate) struct Description {
     /// The version that answers, if it is known.
     pub(crate) version: Option<i64>,
+    /// The name of the signature.
+    pub(crate) signature: String,
     pub(crate) inputs: Vec<Port>,
     /// In the order of their names. Empty: what an answer has is what there is.
     pub(crate) outputs: Vec<Port>,
@@ -65,6 +67,31 @@ impl Failure {
     }
 }
 
+/// The signature that is meant if nobody says otherwise.
+pub(crate) const USUAL_SIGNATURE: &str = "serving_default";
+
+/// Which of a model's signatures is meant: the one of this name; if there is no name, the usual one,
+/// or the only one there is. What only runs when a model is loaded is no candidate.
+pub(crate) fn signature<'a>(
+    wanted: Option<&str>,
+    known: impl Iterator<Item = &'a str>,
+) -> Result<&'a str, Failure> {
+    let known: Vec<&str> = known
+        .filter(|name| !name.starts_with("__saved_model"))
+        .collect();
+    let name = wanted.unwrap_or(USUAL_SIGNATURE);
+    if let Some(found) = known.iter().find(|known| **known == name) {
+        return Ok(found);
+    }
+    match known[..] {
+        [only] if wanted.is_none() => Ok(only),
+        _ => Err(Failure::Refused(format!(
+            "the model has no signature `{name}`; it has: {} (--signature)",
+            known.join(", ")
+        ))),
+    }
+}
+
 /// The beginning of a text that came from outside, on one line.
 pub(crate) fn shortened(text: &str) -> String {
     const SHOWN: usize = 300;
@@ -87,4 +114,27 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     shortened(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_name_the_usual_signature_is_meant_or_the_only_one() {
+        let chosen = |wanted, known: &[&'static str]| signature(wanted, known.iter().copied());
+        let both = ["predict", "serving_default"];
+        assert_eq!(chosen(None, &both), Ok("serving_default"));
+        assert_eq!(chosen(Some("predict"), &both), Ok("predict"));
+        assert_eq!(chosen(None, &["__saved_model_init_op", "a"]), Ok("a"));
+        for (wanted, known) in [
+            (None, &["a", "b"][..]),
+            (None, &[]),
+            (Some("other"), &["a"]),
+            (Some("__saved_model_init_op"), &["__saved_model_init_op"]),
+        ] {
+            let refused = chosen(wanted, known);
+            assert!(matches!(refused, Err(Failure::Refused(_))), "{known:?}");
+        }
+    }
 }

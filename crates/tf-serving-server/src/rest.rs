@@ -15,7 +15,7 @@ use model::{Element, Port, Tensor};
 use serde_json::Value;
 
 use crate::json;
-use crate::protocol::{Answer, Description, Failure, Protocol, Reply, chain, shortened};
+use crate::protocol::{Answer, Description, Failure, Protocol, Reply, chain, shortened, signature};
 
 /// Bytes of an answer, at most.
 pub(crate) const LARGEST: usize = 64 * 1024 * 1024;
@@ -27,7 +27,8 @@ pub(crate) struct Rest {
     client: Client<HttpConnector, Full<Bytes>>,
     base: String,
     version: String,
-    signature: String,
+    /// The signature that is asked for, if one is.
+    signature: Option<String>,
     format: RequestFormat,
 }
 
@@ -89,7 +90,7 @@ impl Protocol for Rest {
         Box::pin(async move {
             let url = self.url(model, "/metadata");
             let body = self.call(Method::GET, url, Vec::new()).await?;
-            description(&body, &self.signature)
+            description(&body, self.signature.as_deref())
         })
     }
 
@@ -100,7 +101,7 @@ impl Protocol for Rest {
         inputs: Vec<(&'a str, &'a Tensor)>,
         rows: usize,
     ) -> Reply<'a, Answer> {
-        let body = body(&self.signature, description, &inputs, rows, self.format);
+        let body = body(description, &inputs, rows, self.format);
         let url = self.url(model, ":predict");
         Box::pin(async move {
             let body = self.call(Method::POST, url, body).await?;
@@ -137,14 +138,13 @@ fn failure(status: StatusCode, body: &[u8]) -> Failure {
 
 /// A request for a prediction. Rows need an axis of records; a model without one gets columns.
 fn body(
-    signature: &str,
     description: &Description,
     inputs: &[(&str, &Tensor)],
     rows: usize,
     format: RequestFormat,
 ) -> Vec<u8> {
     let mut out = b"{\"signature_name\":".to_vec();
-    json::text(&mut out, signature);
+    json::text(&mut out, &description.signature);
     let batched = description
         .inputs
         .iter()
@@ -249,7 +249,7 @@ fn answer(body: &[u8], description: &Description) -> Result<Answer, Failure> {
     })
 }
 
-fn description(body: &[u8], signature: &str) -> Result<Description, Failure> {
+fn description(body: &[u8], wanted: Option<&str>) -> Result<Description, Failure> {
     let unclear = || {
         let text = shortened(&String::from_utf8_lossy(body));
         Failure::Unclear(format!("the metadata are none: {text}"))
@@ -257,21 +257,15 @@ fn description(body: &[u8], signature: &str) -> Result<Description, Failure> {
     let document: Value = serde_json::from_slice(body).map_err(|_| unclear())?;
     let signatures = &document["metadata"]["signature_def"]["signature_def"];
     let signatures = signatures.as_object().ok_or_else(unclear)?;
-    let found = signatures.get(signature).ok_or_else(|| {
-        let known: Vec<_> = signatures.keys().map(String::as_str).collect();
-        Failure::Refused(no_signature(signature, &known))
-    })?;
+    let signature = signature(wanted, signatures.keys().map(String::as_str))?;
+    let found = &signatures[signature];
     let version = document["model_spec"]["version"].as_str();
     Ok(Description {
         version: version.and_then(|version| version.parse().ok()),
+        signature: signature.to_owned(),
         inputs: ports(&found["inputs"])?,
         outputs: ports(&found["outputs"])?,
     })
-}
-
-pub(crate) fn no_signature(wanted: &str, known: &[&str]) -> String {
-    let known = known.join(", ");
-    format!("the model has no signature `{wanted}`; it has: {known} (--signature)")
 }
 
 fn ports(named: &Value) -> Result<Vec<Port>, Failure> {

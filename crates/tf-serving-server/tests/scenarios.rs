@@ -18,6 +18,14 @@ fn the_scenarios_without_a_models_topic_by_rest() {
 }
 
 #[test]
+fn the_broker_comes_back_empty() {
+    for grpc in [false, true] {
+        let elsewhere = Place::new().elsewhere(grpc);
+        conformance::broker_comes_back_empty_elsewhere(&STRATEGY, elsewhere);
+    }
+}
+
+#[test]
 fn the_scenarios_without_a_models_topic_by_grpc() {
     conformance::run_elsewhere(&STRATEGY, || Place::new().elsewhere(true));
 }

@@ -120,6 +120,11 @@ impl World {
         Self { publish, ..self }
     }
 
+    /// Whether a model that was published is served, whatever state queries call it.
+    pub(super) fn models_are_elsewhere(&self) -> bool {
+        self.publish.is_some()
+    }
+
     /// Creates the topics that a data provider creates.
     pub(super) fn create_topics(&self) {
         self.create(&self.topic("data"), 4, kafka::LARGEST_MESSAGE);

@@ -12,6 +12,7 @@ fn float(name: &str, shape: &[Option<usize>]) -> Port {
 fn half_plus_two() -> Description {
     Description {
         version: Some(123),
+        signature: "serving_default".to_owned(),
         inputs: vec![float("x", &[None])],
         outputs: vec![float("y", &[None])],
     }
@@ -31,7 +32,7 @@ fn a_request_has_rows_or_columns() {
     let x = tensor(&[3], Data::Float(vec![1.0, 2.0, 5.0]));
     let inputs = [("x", &x)];
     let body = |format| {
-        let body = body("serving_default", &half_plus_two(), &inputs, 3, format);
+        let body = body(&half_plus_two(), &inputs, 3, format);
         serde_json::from_slice::<Value>(&body).unwrap()
     };
     assert_eq!(
@@ -54,10 +55,11 @@ fn records_of_several_inputs_are_objects() {
     let inputs = [("tag", &tag), ("signal", &signal), ("sensor", &sensor)];
     let description = Description {
         version: None,
+        signature: "s".to_owned(),
         inputs: vec![float("tag", &[None]), float("signal", &[None, None])],
         outputs: Vec::new(),
     };
-    let body = body("s", &description, &inputs, 2, RequestFormat::Row);
+    let body = body(&description, &inputs, 2, RequestFormat::Row);
     assert_eq!(
         text(body),
         r#"{"signature_name":"s","instances":[{"tag":"foo","signal":[1,2,3,4,5],"sensor":[[1,2],[3,4]]},{"tag":"bar","signal":[3,4,1,2,5],"sensor":[[4,5],[6,8]]}]}"#
@@ -71,10 +73,10 @@ fn a_model_without_an_axis_of_records_gets_columns() {
         inputs: vec![float("x", &[Some(2)])],
         ..half_plus_two()
     };
-    let body = body("s", &description, &[("x", &x)], 1, RequestFormat::Row);
+    let body = body(&description, &[("x", &x)], 1, RequestFormat::Row);
     assert_eq!(
         text(body),
-        r#"{"signature_name":"s","inputs":{"x":[1.0,2.0]}}"#
+        r#"{"signature_name":"serving_default","inputs":{"x":[1.0,2.0]}}"#
     );
 }
 
@@ -141,12 +143,12 @@ fn metadata_say_what_a_model_takes_and_says() {
        "outputs": {"y": {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": "-1", "name": ""}],
          "unknown_rank": false}, "name": "y:0"}},
        "method_name": "tensorflow/serving/predict"}}}}}"#;
-    let read = description(metadata.as_bytes(), "serving_default").unwrap();
+    let read = description(metadata.as_bytes(), None).unwrap();
     assert_eq!(read, half_plus_two());
-    let failure = description(metadata.as_bytes(), "other").unwrap_err();
+    let failure = description(metadata.as_bytes(), Some("other")).unwrap_err();
     assert!(matches!(&failure, Failure::Refused(why) if why.contains("serving_default")));
     for none in ["", "{}", "[1]", r#"{"metadata":{"signature_def":7}}"#] {
-        let failure = description(none.as_bytes(), "x").unwrap_err();
+        let failure = description(none.as_bytes(), None).unwrap_err();
         assert!(
             matches!(failure, Failure::Unclear(_)),
             "{none}: {failure:?}"

@@ -1,5 +1,7 @@
 //! Models in the inference server.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -8,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use configuration::InferenceServer;
 use inference_server::Server;
+use model::{Data, NamedTensor, Tensor, record};
+use prost::Message as _;
 use protobufs::ModelDescriptor;
 use protobufs::model_descriptor::MessageContent;
 use serving::conformance::{self, Elsewhere, regression, wine};
@@ -70,38 +74,44 @@ impl Place {
         }
     }
 
-    /// Puts a file there as a version of a model, and waits until the server says so.
-    fn put(&self, model: &str, version: u32, name: &str, bytes: &[u8]) {
-        put(
-            self.directory.path(),
-            &self.http,
-            model,
-            version,
-            name,
-            bytes,
-        );
+    /// Puts files there, by their names, as a version of a model, and waits until the server says
+    /// so.
+    fn put(&self, model: &str, version: u32, files: &[(String, Vec<u8>)]) {
+        put(self.directory.path(), &self.http, model, version, files);
+    }
+
+    fn put_pmml(&self, model: &str, version: u32, bytes: &[u8]) {
+        self.put(model, version, &[("model.pmml".to_owned(), bytes.to_vec())]);
     }
 
     pub(crate) fn elsewhere(self, grpc: bool) -> Elsewhere {
         let flags = ["--server", &self.url(grpc), "--model-wait", "500ms"];
         let flags = flags.map(str::to_owned).to_vec();
+        let versions = RefCell::new(BTreeMap::<String, u32>::new());
         let publish = move |descriptor: &ModelDescriptor| {
             let Some(MessageContent::Data(bytes)) = &descriptor.message_content else {
                 panic!("{descriptor:?}")
             };
-            self.put(&descriptor.data_type, 1, "model.pmml", bytes);
+            let model = &descriptor.data_type;
+            let mut versions = versions.borrow_mut();
+            let version = versions.entry(model.clone()).or_default();
+            *version += 1;
+            self.put_pmml(model, *version, bytes);
         };
         let publish = Box::new(publish);
         Elsewhere { flags, publish }
     }
 }
 
-fn put(directory: &Path, http: &str, model: &str, version: u32, name: &str, bytes: &[u8]) {
+fn put(directory: &Path, http: &str, model: &str, version: u32, files: &[(String, Vec<u8>)]) {
     let place = directory.join(model).join(version.to_string());
     // Complete before it has its name.
     let building = directory.join(".building");
-    fs::create_dir_all(&building).unwrap();
-    fs::write(building.join(name), bytes).unwrap();
+    for (name, bytes) in files {
+        let file = building.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, bytes).unwrap();
+    }
     fs::create_dir_all(place.parent().unwrap()).unwrap();
     fs::rename(building, place).unwrap();
     let deadline = Instant::now() + PATIENCE;
@@ -132,53 +142,95 @@ fn document(intercept: f64) -> bytes::Bytes {
     }
 }
 
+/// A wine with its eleven measurements.
+fn wine_record(v: &[f64]) -> Vec<u8> {
+    let record = protobufs::WineRecord {
+        fixed_acidity: v[0],
+        volatile_acidity: v[1],
+        citric_acid: v[2],
+        residual_sugar: v[3],
+        chlorides: v[4],
+        free_sulfur_dioxide: v[5],
+        total_sulfur_dioxide: v[6],
+        density: v[7],
+        p_h: v[8],
+        sulphates: v[9],
+        alcohol: v[10],
+        data_type: "wine".to_owned(),
+        ts: 0,
+    };
+    record.encode_to_vec()
+}
+
+/// The same as one tensor.
+fn tensor_record(v: &[f64]) -> Vec<u8> {
+    let tensor = Tensor {
+        shape: vec![11],
+        data: Data::Float(v[..11].iter().map(|v| *v as f32).collect()),
+    };
+    let record = protobufs::TensorRecord {
+        data_type: "wine".to_owned(),
+        ts: 0,
+        tensors: vec![record::message("inputs", &tensor)],
+    };
+    record.encode_to_vec()
+}
+
 /// Real wines, as TensorFlow and ONNX Runtime score them.
-fn golden(grpc: bool) {
-    for (file, golden) in [
-        ("winequality.onnx", "winequality-onnx.csv"),
-        ("winequality.pb", "winequality-tensorflow.csv"),
+fn golden(grpc: bool, kind: &str, record: fn(&[f64]) -> Vec<u8>) {
+    for (files, golden) in [
+        (&["winequality.onnx"][..], "winequality-onnx.csv"),
+        (&["winequality.pb"], "winequality-tensorflow.csv"),
+        (
+            // Its one signature is not the usual one.
+            &[
+                "wine/1/saved_model.pb",
+                "wine/1/variables/variables.index",
+                "wine/1/variables/variables.data-00000-of-00001",
+            ],
+            "winequality-savedmodel.csv",
+        ),
     ] {
         let place = Place::new();
-        let model = fs::read(format!("{DATA}/models/{file}")).unwrap();
-        place.put("wine", 7, file, &model);
+        let read = |file: &&str| {
+            let bytes = fs::read(format!("{DATA}/models/{file}")).unwrap();
+            (file.trim_start_matches("wine/1/").to_owned(), bytes)
+        };
+        place.put("wine", 7, &files.iter().map(read).collect::<Vec<_>>());
         let url = place.url(grpc);
         let wines = fs::read_to_string(format!("{DATA}/winequality_red.csv")).unwrap();
         let wines = wines
             .lines()
             .filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
         let expected = fs::read_to_string(format!("{DATA}/golden/{golden}")).unwrap();
-        conformance::run_own(&STRATEGY, &["--server", &url], |world| {
+        let flags = ["--server", &url, "--record", kind, "--outputs", "all"];
+        conformance::run_own(&STRATEGY, &flags, |world| {
             const COUNT: usize = 300;
             for line in wines.take(COUNT) {
-                let v: Vec<f64> = line
+                let measurements: Vec<f64> = line
                     .split(';')
                     .filter_map(|cell| cell.parse().ok())
                     .collect();
-                let record = protobufs::WineRecord {
-                    fixed_acidity: v[0],
-                    volatile_acidity: v[1],
-                    citric_acid: v[2],
-                    residual_sugar: v[3],
-                    chlorides: v[4],
-                    free_sulfur_dioxide: v[5],
-                    total_sulfur_dioxide: v[6],
-                    density: v[7],
-                    p_h: v[8],
-                    sulphates: v[9],
-                    alcohol: v[10],
-                    data_type: "wine".to_owned(),
-                    ts: 0,
-                };
-                world.send_record(0, &record);
+                world.send_raw(0, &record(&measurements));
             }
             world.flush();
             let server = world.start(&[]);
             let results = world.results(COUNT);
             for (scored, line) in results.iter().zip(expected.lines().skip(1)) {
-                let value: f64 = line.split(',').next().unwrap().parse().unwrap();
-                assert_eq!(scored.result.value, Some(value), "{file}: {line}");
+                let mut expected = line.split(',').map(|cell| cell.parse::<f64>().unwrap());
+                assert_eq!(scored.result.value, expected.next(), "{golden}: {line}");
                 assert_eq!(scored.result.model_version, "7");
                 assert_eq!(scored.result.model_digest, 0);
+                let output = NamedTensor::from_message(&scored.result.outputs[0]).unwrap();
+                let Data::Float(found) = output.tensor.data else {
+                    panic!("{output:?}");
+                };
+                for (expected, found) in expected.zip(found) {
+                    assert!(
+                        (expected - f64::from(found)).abs() <= 1e-6,
+                        "{golden}: {line}"
+                    );
+                }
             }
             let state = server.get("/state/wine").1;
             assert_eq!(state["name"], "wine");
@@ -192,19 +244,29 @@ fn golden(grpc: bool) {
 
 #[test]
 fn wines_are_scored_as_the_reference_engines_score_them_by_rest() {
-    golden(false);
+    golden(false, "wine", wine_record);
 }
 
 #[test]
 fn wines_are_scored_as_the_reference_engines_score_them_by_grpc() {
-    golden(true);
+    golden(true, "wine", wine_record);
+}
+
+#[test]
+fn tensors_are_scored_as_the_reference_engines_score_them_by_rest() {
+    golden(false, "tensor", tensor_record);
+}
+
+#[test]
+fn tensors_are_scored_as_the_reference_engines_score_them_by_grpc() {
+    golden(true, "tensor", tensor_record);
 }
 
 /// A server that dies, comes back on its address, and then has a new version.
 fn dies_and_comes_back(grpc: bool) {
     const PART: usize = 400;
     let mut place = Place::new();
-    place.put("wine", 1, "model.pmml", &document(1000.0));
+    place.put_pmml("wine", 1, &document(1000.0));
     let url = place.url(grpc);
     place.stop();
     conformance::run_own(&STRATEGY, &["--server", &url], |world| {
@@ -225,7 +287,7 @@ fn dies_and_comes_back(grpc: bool) {
         send(2);
         place.start();
         server.wait_for_count("scored", 3 * PART as u64);
-        place.put("wine", 2, "model.pmml", &document(5000.0));
+        place.put_pmml("wine", 2, &document(5000.0));
         server.wait_for_count("scored", 3 * PART as u64);
         send(3);
         let mut results = world.results(4 * PART);
