@@ -50,6 +50,8 @@ fn main() -> Result<(), Failed> {
         "127.0.0.1:0",
         "--grpc",
         "127.0.0.1:0",
+        "--poll-interval",
+        "50ms",
     ])?;
     let server = Server::start(&settings)?;
     let input = input_of(server.http())?;
@@ -66,10 +68,30 @@ fn main() -> Result<(), Failed> {
             &paced(span, || client.call())?,
         );
     }
+    let rest = || Rest::connect(server.http(), &body(&input, 1));
+    let grpc = || Grpc::connect(server.grpc(), &input, 1);
     for clients in [1, 2, 8, 32] {
-        let rate = hammered(server.http(), &body(&input, 1), clients, span)?;
+        let rate = hammered(clients, span, || rest().map(|mut c| move || c.call()))?;
         println!("REST, {clients:2} clients as fast as they can: {rate:>8.0} requests/s");
+        let rate = hammered(clients, span, || grpc().map(|mut c| move || c.call()))?;
+        println!("gRPC, {clients:2} clients as fast as they can: {rate:>8.0} requests/s");
     }
+    // Whoever is answered with anything but a prediction ends this with an error.
+    let mut last = 1;
+    let rate = std::thread::scope(|scope| {
+        let clients = scope.spawn(|| hammered(8, span, || rest().map(|mut c| move || c.call())));
+        while !clients.is_finished() {
+            last += 1;
+            let building = directory.join(".building");
+            copy(&model, &building, model.is_dir())?;
+            std::fs::rename(&building, directory.join(format!("wine/{last}")))?;
+            await_version(server.http(), last)?;
+        }
+        clients.join().map_err(|_| "the clients panicked")?
+    })?;
+    println!(
+        "REST,  8 clients while {last} versions took turns: {rate:>6.0} requests/s, none failed"
+    );
     server.stop(Duration::from_secs(5));
     std::fs::remove_dir_all(directory)?;
     Ok(())
@@ -94,16 +116,28 @@ fn copy(from: &Path, to: &Path, is_directory: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The name of the model's input.
-fn input_of(address: SocketAddr) -> Result<String, Failed> {
+/// What the server says of the model.
+fn get(address: SocketAddr, what: &str) -> Result<String, Failed> {
     let mut stream = TcpStream::connect(address)?;
-    stream.write_all(
-        b"GET /v1/models/wine/metadata HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-    )?;
+    let head =
+        format!("GET /v1/models/wine{what} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
-    let at = text.find('{').ok_or("the metadata are no JSON")?;
-    let metadata: serde_json::Value = serde_json::from_str(&text[at..])?;
+    let at = text.find('{').ok_or("the answer is no JSON")?;
+    Ok(text.split_off(at))
+}
+
+fn await_version(address: SocketAddr, version: u32) -> Result<(), Failed> {
+    while !get(address, &format!("/versions/{version}"))?.contains("AVAILABLE") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// The name of the model's input.
+fn input_of(address: SocketAddr) -> Result<String, Failed> {
+    let metadata: serde_json::Value = serde_json::from_str(&get(address, "/metadata")?)?;
     let signatures = metadata["metadata"]["signature_def"]["signature_def"].as_object();
     let inputs = signatures
         .and_then(|signatures| signatures.get("serving_default"))
@@ -259,11 +293,10 @@ fn report(what: &str, times: &Histogram<u64>) {
 }
 
 /// Requests a second that so many clients get answered, each on a connection of its own.
-fn hammered(
-    address: SocketAddr,
-    body: &str,
+fn hammered<C: FnMut() -> Result<(), Failed>>(
     clients: usize,
     span: Duration,
+    connect: impl Fn() -> Result<C, Failed> + Sync,
 ) -> Result<f64, Failed> {
     let answered = AtomicU64::new(0);
     let start = Instant::now();
@@ -271,9 +304,9 @@ fn hammered(
         let clients: Vec<_> = (0..clients)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut client = Rest::connect(address, body)?;
+                    let mut call = connect()?;
                     while start.elapsed() < span {
-                        client.call()?;
+                        call()?;
                         answered.fetch_add(1, Ordering::Relaxed);
                     }
                     Ok::<_, Failed>(())

@@ -33,13 +33,13 @@ const WINE: [(&str, f32); 11] = [
     ("alcohol", 9.4),
 ];
 
-struct Client {
+pub(crate) struct Client {
     runtime: tokio::runtime::Runtime,
     channel: Channel,
 }
 
 impl Client {
-    fn of(served: &Served) -> Self {
+    pub(crate) fn of(served: &Served) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -65,6 +65,12 @@ impl Client {
                 .await?;
             Ok(answer.into_inner())
         })
+    }
+
+    /// What the model `half` makes of 2.
+    pub(crate) fn half_of_two(&self) -> Result<f32, Status> {
+        let answer = self.predict(half([("x".to_owned(), floats(&[1], &[2.0]))].into()))?;
+        Ok(answer.outputs["y"].float_val[0])
     }
 
     fn predict(&self, request: PredictRequest) -> Result<PredictResponse, Status> {

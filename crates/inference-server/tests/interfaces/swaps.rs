@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::grpc::Client;
 use crate::support::{PATIENCE, Served, copy, data, error, json, model};
 
 fn predict(served: &Served) -> (u16, String) {
@@ -25,19 +26,29 @@ fn remove(served: &Served, what: &str) {
 
 #[test]
 fn no_request_fails_while_versions_take_over() {
-    const LAST: u64 = 8;
+    const LAST: u64 = 20;
     let served = Served::start(&[("half/1/m.onnx", model("half_plus_two.onnx"))], &[]);
     let stop = AtomicBool::new(false);
     let answered = AtomicU64::new(0);
+    let load = |ask: &dyn Fn() -> Option<f64>| {
+        while !stop.load(Ordering::Relaxed) {
+            let value = ask();
+            assert!(value == Some(3.0) || value == Some(4.0), "{value:?}");
+            answered.fetch_add(1, Ordering::Relaxed);
+        }
+    };
     std::thread::scope(|scope| {
-        let load = || {
-            while !stop.load(Ordering::Relaxed) {
-                let value = value(&served);
-                assert!(value == Some(3.0) || value == Some(4.0), "{value:?}");
-                answered.fetch_add(1, Ordering::Relaxed);
-            }
+        let by_rest = || load(&|| value(&served));
+        let by_grpc = || {
+            let client = Client::of(&served);
+            load(&|| Some(client.half_of_two().unwrap().into()));
         };
-        let clients: Vec<_> = (0..3).map(|_| scope.spawn(load)).collect();
+        let clients = [
+            scope.spawn(by_rest),
+            scope.spawn(by_rest),
+            scope.spawn(by_grpc),
+            scope.spawn(by_grpc),
+        ];
         for version in 2..=LAST {
             let name = if version % 2 == 0 {
                 "half_plus_three.onnx"
@@ -62,7 +73,7 @@ fn no_request_fails_while_versions_take_over() {
     assert!(answered.load(Ordering::Relaxed) > LAST);
     let states = served.states("half");
     let (last, state) = &states[0];
-    assert_eq!((&last[..], &state[..]), ("8", "AVAILABLE"));
+    assert_eq!((&last[..], &state[..]), ("20", "AVAILABLE"));
     let old = served.post(
         "/v1/models/half/versions/1:predict",
         r#"{"instances": [2.0]}"#,
