@@ -1,9 +1,7 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -24,33 +22,10 @@ const WINDOW: u32 = 4 << 20;
 /// How often a failing listener is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Begins the requests of an HTTP/2 connection where they are read.
-///
-/// A request that has arrived whole and is answered at once never becomes a task: spawned, it would
-/// mostly be woken on another thread, and that thread would have to wake the connection's for the
-/// answer, which takes longer than a small model. Whatever has to wait is spawned.
-#[derive(Clone, Copy)]
-struct InPlace;
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for InPlace {
-    fn execute(&self, request: F) {
-        let mut request = Box::pin(request);
-        // Nobody is woken for this: who is spawned is polled again, and then heard.
-        let mut nobody = Context::from_waker(Waker::noop());
-        // A panic ends its request, as it would end its task.
-        let begun = catch_unwind(AssertUnwindSafe(|| {
-            request.as_mut().poll(&mut nobody).is_ready()
-        }));
-        if matches!(begun, Ok(false)) {
-            tokio::spawn(request);
-        }
-    }
-}
-
 /// Answers requests with `router`, over HTTP/1.1 and HTTP/2, until `stop` turns true; then takes no
 /// more of them, and returns when those under way are answered.
 pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let mut builder = Builder::new(InPlace);
+    let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())

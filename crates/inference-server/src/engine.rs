@@ -8,6 +8,9 @@ use crate::document::Document;
 use crate::examples::Features;
 use crate::failure::{Code, Failure};
 
+/// Runs up to this long are done where the request was read: handing them to another thread would
+/// take about as long.
+const QUICK: Duration = Duration::from_micros(500);
 /// Scratches that are kept for later runs.
 const MOST_SCRATCHES: usize = 64;
 
@@ -103,10 +106,11 @@ impl Engine {
         }
     }
 
-    /// How long a run of so many rows takes, going by the last run.
-    pub(crate) fn takes(&self, rows: usize) -> Duration {
+    /// Whether a run of so many rows is done sooner than it is handed to another thread, going by
+    /// the last run.
+    pub(crate) fn is_quick(&self, rows: usize) -> bool {
         let pace = self.pace.load(Ordering::Relaxed);
-        Duration::from_nanos(pace.saturating_mul(rows.max(1) as u64))
+        u128::from(pace) * rows.max(1) as u128 <= QUICK.as_nanos()
     }
 
     /// Computes all outputs, in the order of [`Engine::outputs`], from what is fed for each input,

@@ -13,13 +13,6 @@ use crate::metrics::Metrics;
 use crate::results::{self, Classes};
 use crate::version::{CLASSIFY, DEFAULT, REGRESS, Version};
 
-/// Runs up to this long are done as soon as their request is read. Longer ones begin as a task: the
-/// requests of one connection can then be run side by side.
-const BRIEF: Duration = Duration::from_micros(50);
-/// Runs up to this long are done in that task: handing them to another thread would take about as
-/// long.
-const QUICK: Duration = Duration::from_micros(500);
-
 /// What both interfaces answer requests from.
 pub(crate) struct Service {
     pub(crate) catalogue: Arc<Catalogue>,
@@ -101,11 +94,7 @@ impl Service {
     ) -> Result<Vec<Tensor>, Failure> {
         let rows = rows(&feeds);
         let engine = Arc::clone(&target.engine);
-        let takes = engine.takes(rows);
-        if takes > BRIEF {
-            tokio::task::yield_now().await;
-        }
-        let outputs = if takes <= QUICK {
+        let outputs = if engine.is_quick(rows) {
             catch_unwind(AssertUnwindSafe(|| engine.run(feeds))).map_err(|_| panicked())?
         } else {
             self.apart(move || engine.run(feeds)).await?
