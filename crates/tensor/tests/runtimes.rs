@@ -10,12 +10,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod agreement;
+mod goldens;
+#[path = "runtimes/saved_models.rs"]
+mod saved_models;
 
 use agreement::{assert_close, numbers};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tensor::{Data, Directory, Error, Graph, Options, Runtime, Tensor};
+use tensor::{Data, Error, Graph, Options, Runtime, Tensor};
 
 fn directory(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -166,76 +169,6 @@ fn tensorflow_computes_what_is_computed_natively() {
 #[test]
 fn onnx_runtime_computes_what_is_computed_natively() {
     assert_alike(Runtime::OnnxRuntime, "onnx", 12);
-}
-
-#[test]
-fn a_saved_model_with_text_and_a_table_is_served_by_tensorflow() {
-    let files = Directory::open(&library("lookup"), 1 << 20).unwrap();
-    if !is_there(Runtime::LibTensorflow) {
-        return;
-    }
-    let graph = Graph::from_saved_model(&files, &Options::default()).unwrap();
-    assert_eq!(graph.runtime(), Runtime::LibTensorflow);
-    let names: Vec<&str> = graph.inputs().iter().map(|port| &*port.name).collect();
-    assert_eq!(names, ["alcohol", "colour"]);
-    assert_eq!(graph.width(), None);
-
-    let table = cells(&library("lookup.csv"));
-    let alcohol = Tensor::new(vec![6], floats(&columns(&table, 0, 1))).unwrap();
-    let colour = Tensor::new(vec![6], Data::Text(texts(&table, 1))).unwrap();
-    let outputs = graph.run(&[alcohol, colour], &mut graph.scratch()).unwrap();
-    assert_close(&numbers(&outputs[0].data), &columns(&table, 2, 5), "scores");
-    assert_eq!(outputs[1].data, Data::Text(texts(&table, 5)));
-}
-
-#[test]
-fn a_signature_and_its_outputs_are_chosen_by_name() {
-    if !is_there(Runtime::LibTensorflow) {
-        return;
-    }
-    let choose = |signature: &str, outputs: &[&str]| {
-        let options = Options {
-            signature: Some(signature.to_owned()),
-            outputs: outputs.iter().map(ToString::to_string).collect(),
-            ..by(Runtime::LibTensorflow)
-        };
-        load(&library("lookup"), &options)
-    };
-    let graph = choose("serving_default", &["upper"]).unwrap();
-    assert_eq!(graph.outputs().len(), 1);
-    let error = choose("serving", &[]).unwrap_err().to_string();
-    assert!(
-        error.contains("`serving`") && error.contains("serving_default"),
-        "{error}"
-    );
-    let error = choose("serving_default", &["lower"])
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("`lower`") && error.contains("upper"),
-        "{error}"
-    );
-}
-
-/// Files come from a message: none may be written elsewhere.
-#[test]
-fn a_saved_model_with_files_outside_of_it_is_refused() {
-    if !is_there(Runtime::LibTensorflow) {
-        return;
-    }
-    let good = Directory::open(&library("lookup"), 1 << 20).unwrap();
-    let outside = std::env::temp_dir().join(format!("outside-{}", std::process::id()));
-    let up = format!("../{}", outside.file_name().unwrap().to_str().unwrap());
-    for name in [up.as_str(), outside.to_str().unwrap(), "variables/../../x"] {
-        let files = good
-            .files()
-            .map(|(path, bytes)| (path.to_owned(), bytes.to_vec()));
-        let files = files.chain([(name.to_owned(), vec![1])]).collect();
-        let error = Graph::from_saved_model(&Directory::new(files), &by(Runtime::LibTensorflow));
-        let error = error.unwrap_err().to_string();
-        assert!(error.contains("outside"), "{error}");
-        assert!(!outside.exists());
-    }
 }
 
 #[test]
