@@ -6,7 +6,7 @@ use super::attributes::Attributes;
 use super::kernel::{operator, operator_of};
 use super::reductions::{Reduction, reduction};
 use super::{cast, distances, elementwise, encoders, features, linear, svm, trees};
-use crate::extremes::{Broadcast, Extreme};
+use crate::extremes::Extreme;
 use crate::functions::Function;
 use std::sync::OnceLock;
 use tract_onnx::Onnx;
@@ -117,8 +117,8 @@ const CORRECTED: &[(&str, Build)] = &[
     ("Clip", |c, n| {
         operator_of(n, elementwise::clip(n, Attributes::new(n, c)))
     }),
-    ("Equal", |_, _| Ok((expand(elementwise::Equality), vec![]))),
-    ("Pow", |_, _| Ok((expand(elementwise::Power), vec![]))),
+    ("Equal", |_, _| Ok((elementwise::equality(), vec![]))),
+    ("Pow", |_, _| Ok((elementwise::power(), vec![]))),
     ("Max", |c, n| extreme(c, n, Extreme::Largest)),
     ("Min", |c, n| extreme(c, n, Extreme::Smallest)),
     ("OneHot", |context, node| {
@@ -140,8 +140,8 @@ fn extreme(
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     match node.input.len() {
         1 => Ok((Box::new(Identity), vec![])),
-        2 => Ok((expand(Broadcast(extreme)), vec![])),
-        _ => operator_of(node, Ok(elementwise::extremes(extreme == Extreme::Largest))),
+        2 => Ok((extreme.operator(), vec![])),
+        _ => operator_of(node, Ok(elementwise::extremes(extreme))),
     }
 }
 
@@ -172,7 +172,7 @@ pub(super) fn runtime() -> &'static Onnx {
                 reduction(context, node, attributes, Reduction::LogSumExp),
             )
         });
-        register.insert("Div", |_, _| Ok((expand(Arithmetic::Quotient), vec![])));
+        register.insert("Div", |_, _| Ok((Arithmetic::Quotient.operator(), vec![])));
         register.insert("MatMul", |_, _| Ok((expand(MatMul::new()), vec![])));
         register.insert("Mul", |context, node| {
             let mut by_zero = false;
@@ -181,7 +181,7 @@ pub(super) fn runtime() -> &'static Onnx {
             }
             Ok((
                 if by_zero {
-                    expand(Arithmetic::Product)
+                    Arithmetic::Product.operator()
                 } else {
                     Mul.into_hir()
                 },
@@ -190,7 +190,7 @@ pub(super) fn runtime() -> &'static Onnx {
         });
         register.insert("Cast", |_, node| {
             let to = node.get_attr("to")?;
-            Ok((expand(cast::Cast { to }), vec![]))
+            Ok((cast::Cast { to }.operator(), vec![]))
         });
         register.insert("Erf", |_, _| Ok((Function::Erf.operator(), vec![])));
         register.insert("LeakyRelu", |_, node| {
