@@ -65,10 +65,21 @@ pub(super) fn check(node: &NodeProto) -> Result<(), String> {
     {
         return Err(format!("{name} with a graph of its own"));
     }
+    // The runtime would look for the end of a cycle for ever.
+    let mut permutations = node.attribute.iter().filter(|a| a.name == "perm");
+    if name == "Transpose" && permutations.any(|a| !is_permutation(&a.ints)) {
+        return Err("Transpose by what is no permutation".to_owned());
+    }
     if name == "Dropout" && node.input.len() > 2 {
         return Err("Dropout in training".to_owned());
     }
     Ok(())
+}
+
+fn is_permutation(axes: &[i64]) -> bool {
+    let mut sorted = axes.to_vec();
+    sorted.sort_unstable();
+    sorted.iter().copied().eq(0..axes.len() as i64)
 }
 
 type Build =
@@ -212,4 +223,28 @@ pub(super) fn runtime() -> &'static Onnx {
         }
         onnx
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::AttributeProto;
+
+    use super::{NodeProto, check};
+
+    #[test]
+    fn what_is_transposed_is_permuted() {
+        let transpose = |axes: &[i64]| NodeProto {
+            op_type: "Transpose".to_owned(),
+            attribute: vec![AttributeProto {
+                name: "perm".to_owned(),
+                ints: axes.to_vec(),
+                ..AttributeProto::default()
+            }],
+            ..NodeProto::default()
+        };
+        assert_eq!(check(&transpose(&[1, 2, 0])), Ok(()));
+        for axes in [&[0, 0][..], &[1, 1], &[1, 2], &[-1, 0]] {
+            assert!(check(&transpose(axes)).is_err(), "{axes:?}");
+        }
+    }
 }
