@@ -13,8 +13,9 @@ use protobufs::tensorflow::tensor_shape_proto::Dim;
 use protobufs::tensorflow::{
     DataType, MetaGraphDef, SignatureDef, TensorInfo, TensorProto, TensorShapeProto,
 };
-use tensor::Directory;
+use tensor::{Data, Directory, Element, Port};
 
+use crate::codec;
 use crate::examples::{Features, Values};
 use crate::saved_model::FILE;
 
@@ -99,8 +100,10 @@ pub(crate) fn replace(
     };
     let fed = fed.split(':').next()?;
     let parser = nodes.values().find(|node| {
-        let source = node.inputs.first().and_then(|input| source(&nodes, input));
-        matches!(&node.operator[..], "ParseExample" | "ParseExampleV2") && source == Some(fed)
+        let input = node.inputs.first();
+        let source = input.and_then(|input| source(&nodes, input, &["Identity"]));
+        matches!(&node.operator[..], "ParseExample" | "ParseExampleV2")
+            && source.is_some_and(|source| source.name == fed)
     })?;
     let (features, defaults) = features(&nodes, parser)?;
     let replaced = SignatureDef {
@@ -127,15 +130,15 @@ pub(crate) fn replace(
     })
 }
 
-/// The node that a value comes from, unchanged.
-fn source<'n>(nodes: &HashMap<&'n str, &'n Node>, input: &'n str) -> Option<&'n str> {
-    let mut name = input.split(':').next()?;
+/// The node that a value comes from, behind those of these operators, which hand on their first
+/// input.
+fn source<'n>(nodes: &HashMap<&str, &'n Node>, input: &str, through: &[&str]) -> Option<&'n Node> {
+    let mut node = *nodes.get(input.split(':').next()?)?;
     for _ in 0..nodes.len() {
-        let node = nodes.get(name)?;
-        if node.operator != "Identity" {
-            return Some(name);
+        if !through.contains(&&node.operator[..]) {
+            return Some(node);
         }
-        name = node.inputs.first()?.split(':').next()?;
+        node = nodes.get(node.inputs.first()?.split(':').next()?)?;
     }
     None
 }
@@ -158,8 +161,9 @@ fn features(
     };
     let types = list("Tdense").unwrap_or_default().types;
     let shapes = list("dense_shapes").unwrap_or_default().shapes;
+    // `tf.io.parse_example` gives a default the shape of its feature.
     let constant = |input: Option<&String>| {
-        let node = nodes.get(source(nodes, input?)?)?;
+        let node = source(nodes, input?, &["Identity", "Reshape"])?;
         node.attributes.get("value")?.tensor.clone()
     };
     // Serialized examples and their names come first.
@@ -199,8 +203,9 @@ fn features(
                 unknown_rank: false,
             }),
         };
-        let default = constant(parser.inputs.get(defaults + at));
-        if let Some(default) = default.and_then(values) {
+        let default = values(constant(parser.inputs.get(defaults + at))?)?;
+        // An empty one is none.
+        if default.len() > 0 {
             missing.insert(key.clone(), default);
         }
         features.insert(key, info);
@@ -208,27 +213,23 @@ fn features(
     Some((features, missing))
 }
 
-/// The values of a constant, if it has any.
+/// The values of a constant.
 fn values(tensor: TensorProto) -> Option<Values> {
-    let content = &tensor.tensor_content[..];
-    let values = match DataType::try_from(tensor.dtype).ok()? {
-        DataType::DtFloat => {
-            let (chunks, _) = content.as_chunks();
-            let spelled = tensor.float_val.iter().copied();
-            let packed = chunks.iter().map(|chunk| f32::from_le_bytes(*chunk));
-            Values::Decimal(spelled.chain(packed).map(f64::from).collect())
-        }
-        DataType::DtInt64 => {
-            let (chunks, _) = content.as_chunks();
-            let packed = chunks.iter().map(|chunk| i64::from_le_bytes(*chunk));
-            Values::Whole(tensor.int64_val.iter().copied().chain(packed).collect())
-        }
-        DataType::DtString => {
-            let texts = tensor.string_val.into_iter();
-            let texts = texts.map(|bytes| String::from_utf8(bytes.into()).ok());
-            Values::Text(texts.collect::<Option<_>>()?)
-        }
+    let element = match DataType::try_from(tensor.dtype).ok()? {
+        DataType::DtFloat => Element::Float,
+        DataType::DtInt64 => Element::Int64,
+        DataType::DtString => Element::Text,
         _ => return None,
     };
-    (values.len() > 0).then_some(values)
+    let port = Port {
+        name: String::new(),
+        shape: Vec::new(),
+        element,
+    };
+    Some(match codec::decode(tensor, &port).ok()?.data {
+        Data::Float(values) => Values::Decimal(values.into_iter().map(f64::from).collect()),
+        Data::Int64(values) => Values::Whole(values),
+        Data::Text(values) => Values::Text(values),
+        _ => return None,
+    })
 }

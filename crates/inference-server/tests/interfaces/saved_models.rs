@@ -42,8 +42,9 @@ fn the_request_of_the_tutorial() {
     assert_eq!(signature["method_name"], "tensorflow/serving/predict");
 }
 
-/// Requests and answers of the real server's tests (`http_rest_api_handler_test.cc`) and of its
-/// documentation, on a model that is made as theirs is.
+/// Requests and answers of the real server's tests (`http_rest_api_handler_test.cc`,
+/// `predict_impl_test.cc`) and of its documentation, on a model that is made as theirs is. `make.py`
+/// prints what TensorFlow has for the examples.
 #[test]
 fn signatures_for_each_method() {
     let served = served(&[("half", model("half_plus_two"))]);
@@ -75,6 +76,16 @@ fn signatures_for_each_method() {
             value!({"results": [42.0]}),
         ),
         (
+            "regress",
+            r#"{"signature_name": "regress_x_to_y2", "examples": [{"x": 80.0}, {"x": 20.0, "x2": 4.0}]}"#,
+            value!({"results": [43.0, 13.0]}),
+        ),
+        (
+            "predict",
+            r#"{"signature_name": "regress_x2_to_y3", "inputs": [[0.0], [4.0]]}"#,
+            value!({"outputs": [[3.0], [5.0]]}),
+        ),
+        (
             "classify",
             r#"{"signature_name": "classify_x_to_y", "examples": [{"x": 20.0}, {"x": [10.0]}]}"#,
             value!({"results": [[["", 12.0]], [["", 7.0]]]}),
@@ -98,6 +109,12 @@ fn signatures_for_each_method() {
             "regress",
             r#"{"signature_name": "regress_x_to_y", "examples": [{"y": 1.0}]}"#,
             "Feature: x (data type: float) is required but could not be found.",
+        ),
+        // It takes a number for each row, and regressions are fed examples.
+        (
+            "regress",
+            r#"{"signature_name": "regress_x2_to_y3", "examples": [{"x2": 4.0, "inputs": 4.0}]}"#,
+            "Expects arg[0] to be float but string is provided",
         ),
     ] {
         let (status, text) = served.post(&format!("/v1/models/half:{verb}"), body);

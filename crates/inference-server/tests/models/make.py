@@ -4,15 +4,19 @@ what its examples of requests need.
     python make.py        # with tensorflow, onnx
 """
 
+import contextlib
 import os
 import shutil
+import tempfile
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 import numpy as np
 import onnx
 import tensorflow as tf
 from onnx import TensorProto, helper
+from tensorflow.python.client import pywrap_tf_session as tf_session
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -73,42 +77,85 @@ def graph_def():
         file.write(graph.as_graph_def().SerializeToString(deterministic=True))
 
 
-def saved_model():
-    """As TensorFlow Serving's own: variables, and signatures for each method, two of which parse
-    examples."""
-    v1 = tf.compat.v1
-    path = os.path.join(HERE, "half_plus_two")
+def save(session, name, signatures, **options):
+    path = os.path.join(HERE, name)
     shutil.rmtree(path, ignore_errors=True)
-    graph = tf.Graph()
-    with graph.as_default(), v1.Session(graph=graph) as session:
-        a = v1.get_variable("a", initializer=0.5, use_resource=False)
-        b = v1.get_variable("b", initializer=2.0, use_resource=False)
-        serialized = v1.placeholder(tf.string, [None], name="tf_example")
-        features = {"x": tf.io.FixedLenFeature([1], tf.float32)}
-        x = tf.identity(v1.io.parse_example(serialized, features)["x"], name="x")
-        y = tf.add(tf.multiply(a, x), b, name="y")
-        session.run(v1.global_variables_initializer())
-        info = v1.saved_model.utils.build_tensor_info
-        build = v1.saved_model.signature_def_utils.build_signature_def
-        examples = {"inputs": info(serialized)}
-        signatures = {
-            "serving_default": build({"x": info(x)}, {"y": info(y)}, "tensorflow/serving/predict"),
-            "regress_x_to_y": build(examples, {"outputs": info(y)}, "tensorflow/serving/regress"),
-            "classify_x_to_y": build(examples, {"scores": info(y)}, "tensorflow/serving/classify"),
-        }
-        builder = v1.saved_model.Builder(path)
-        builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=signatures)
-        builder.save()
+    builder = tf.compat.v1.saved_model.Builder(path)
+    builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=signatures, **options)
+    builder.save()
     leftover = os.path.join(path, "fingerprint.pb")
     if os.path.exists(leftover):
         os.remove(leftover)
 
 
+def signature(method, inputs, outputs):
+    v1 = tf.compat.v1.saved_model
+    info = lambda tensors: {name: v1.utils.build_tensor_info(tensor) for name, tensor in tensors.items()}
+    build = v1.signature_def_utils.build_signature_def
+    return build(info(inputs), info(outputs), f"tensorflow/serving/{method}")
+
+
+def example(**features):
+    example = tf.train.Example()
+    for name, values in features.items():
+        feature = example.features.feature[name]
+        kind = {float: feature.float_list, int: feature.int64_list, bytes: feature.bytes_list}
+        kind[type(values[0])].value.extend(values)
+    return example.SerializeToString()
+
+
+def saved_model():
+    """As TensorFlow Serving's own (testdata/saved_model_half_plus_two.py): variables, an asset with an
+    operation that assigns its name, and signatures for each method. Three of these parse examples, and
+    one is a regression that does not."""
+    v1 = tf.compat.v1
+    graph = tf.Graph()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(graph.as_default())
+        session = stack.enter_context(v1.Session(graph=graph))
+        stack.enter_context(contextlib.chdir(stack.enter_context(tempfile.TemporaryDirectory())))
+        variable = lambda name, value: v1.get_variable(name, initializer=value, use_resource=False)
+        a, b, c = variable("a", 0.5), variable("b", 2.0), variable("c", 3.0)
+        # Theirs has no shape, but the operator that their TensorFlow parsed with takes vectors only.
+        serialized = v1.placeholder(tf.string, [None], name="tf_example")
+        features = {
+            "x": tf.io.FixedLenFeature([1], tf.float32),
+            "x2": tf.io.FixedLenFeature([1], tf.float32, default_value=[0.0]),
+        }
+        parsed = v1.parse_example(serialized, features)
+        x, x2 = tf.identity(parsed["x"], name="x"), tf.identity(parsed["x2"], name="x2")
+        y = tf.identity(tf.add(tf.multiply(a, x), b), name="y")
+        y2 = tf.identity(tf.add(tf.multiply(a, x), c), name="y2")
+        y3 = tf.identity(tf.add(tf.multiply(a, x2), c), name="y3")
+        asset = "foo.txt"
+        with open(asset, "w") as file:
+            file.write("asset-file-contents")
+        v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, tf.constant(asset))
+        name = v1.Variable("foo.txt", name="filename_tensor", trainable=False, collections=[], use_resource=False)
+        assign = name.assign("foo.txt")
+        session.run(v1.global_variables_initializer())
+        signatures = {
+            "serving_default": signature("predict", {"x": x}, {"y": y}),
+            "regress_x_to_y": signature("regress", {"inputs": serialized}, {"outputs": y}),
+            "regress_x_to_y2": signature("regress", {"inputs": serialized}, {"outputs": y2}),
+            "regress_x2_to_y3": signature("regress", {"inputs": x2}, {"outputs": y3}),
+            "classify_x_to_y": signature("classify", {"inputs": serialized}, {"scores": y}),
+        }
+        assets = v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS)
+        save(session, "half_plus_two", signatures, assets_collection=assets, main_op=tf.group(assign))
+        examples = [example(x=[80.0]), example(x=[20.0], x2=[4.0])]
+        print("half_plus_two", session.run([y, y2], {serialized: examples}), session.run(y3, {x2: [[0.0], [4.0]]}))
+        # What a regression is run with: serialized examples, whatever the signature takes.
+        try:
+            feeds = {x2._as_tf_output(): np.array([examples[0]], object)}
+            tf_session.TF_SessionRun_wrapper(session._session, None, feeds, [y3._as_tf_output()], [], None)
+        except tf.errors.InvalidArgumentError as error:
+            print(error.message)
+
+
 def parsed():
     """A signature that parses two features, one of them with a default, with the older operator."""
     v1 = tf.compat.v1
-    path = os.path.join(HERE, "parsed")
-    shutil.rmtree(path, ignore_errors=True)
     graph = tf.Graph()
     with graph.as_default(), v1.Session(graph=graph) as session:
         serialized = v1.placeholder(tf.string, [None], name="examples")
@@ -117,29 +164,16 @@ def parsed():
             names=tf.constant([], tf.string),
             sparse_keys=[],
             dense_keys=[tf.constant("x"), tf.constant("z")],
-            dense_defaults=[tf.constant([], tf.float32), tf.constant(10, tf.int64)],
+            dense_defaults=[tf.constant([], tf.float32), tf.reshape(tf.constant([10], tf.int64), [])],
             sparse_types=[],
             dense_shapes=[[2], []],
         ).dense_values
         weights = v1.get_variable("weights", initializer=[1.0, 2.0], use_resource=False)
         y = tf.add(tf.reduce_sum(x * weights, 1), tf.cast(z, tf.float32), name="y")
         session.run(v1.global_variables_initializer())
-        info = v1.saved_model.utils.build_tensor_info
-        build = v1.saved_model.signature_def_utils.build_signature_def
-        inputs, outputs = {"inputs": info(serialized)}, {"outputs": info(y)}
-        signatures = {"serving_default": build(inputs, outputs, "tensorflow/serving/regress")}
-        builder = v1.saved_model.Builder(path)
-        builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=signatures)
-        builder.save()
-        for features in ({"x": [1.0, 2.0]}, {"x": [1.0, 2.0], "z": [-1]}):
-            example = tf.train.Example()
-            for name, values in features.items():
-                feature = example.features.feature[name]
-                (feature.float_list if name == "x" else feature.int64_list).value.extend(values)
-            print(features, session.run(y, {serialized: [example.SerializeToString()]}))
-    leftover = os.path.join(path, "fingerprint.pb")
-    if os.path.exists(leftover):
-        os.remove(leftover)
+        save(session, "parsed", {"serving_default": signature("regress", {"inputs": serialized}, {"outputs": y})})
+        examples = [example(x=[1.0, 2.0]), example(x=[1.0, 2.0], z=[-1])]
+        print("parsed", session.run(y, {serialized: examples}))
 
 
 half_plus("half_plus_two", 2.0)
