@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tensor::{Graph, Port, Scratch, Tensor};
+use tensor::{Data, Element, Graph, Port, Scratch, Tensor};
 
 use crate::document::Document;
 use crate::examples::Features;
@@ -34,6 +34,10 @@ impl From<Tensor> for Feed {
 /// A model that turns tensors into tensors, whatever its format.
 pub(crate) struct Engine {
     kind: Kind,
+    /// What is computed, and then what is not: the labels.
+    outputs: Vec<Port>,
+    /// For each output that is the same for each row, what it is.
+    labels: Vec<Vec<String>>,
     /// What a feature is that an example does not have.
     defaults: Features,
     /// Nanoseconds of the last run, for each of its rows.
@@ -52,7 +56,9 @@ impl Engine {
     pub(crate) fn graph(graph: Graph) -> Self {
         let (graph, scratches) = (Box::new(graph), Mutex::default());
         Self {
+            outputs: graph.outputs().to_vec(),
             kind: Kind::Graph { graph, scratches },
+            labels: Vec::new(),
             defaults: Features::new(),
             pace: AtomicU64::new(u64::MAX),
         }
@@ -60,7 +66,9 @@ impl Engine {
 
     pub(crate) fn document(document: Document) -> Self {
         Self {
+            outputs: document.outputs().to_vec(),
             kind: Kind::Document(Box::new(document)),
+            labels: Vec::new(),
             defaults: Features::new(),
             pace: AtomicU64::new(u64::MAX),
         }
@@ -74,10 +82,17 @@ impl Engine {
     }
 
     pub(crate) fn outputs(&self) -> &[Port] {
-        match &self.kind {
-            Kind::Graph { graph, .. } => graph.outputs(),
-            Kind::Document(document) => document.outputs(),
-        }
+        &self.outputs
+    }
+
+    /// Adds an output that has these labels for each row.
+    pub(crate) fn add_labels(&mut self, name: String, labels: Vec<String>) {
+        self.outputs.push(Port {
+            name,
+            shape: vec![None, Some(labels.len())],
+            element: Element::Text,
+        });
+        self.labels.push(labels);
     }
 
     /// What a feature is that an example does not have.
@@ -118,13 +133,23 @@ impl Engine {
     pub(crate) fn run(&self, feeds: Vec<Option<Feed>>) -> Result<Vec<Tensor>, Failure> {
         let rows = rows(&feeds);
         let started = Instant::now();
-        let outputs = match &self.kind {
+        let mut outputs = match &self.kind {
             Kind::Document(document) => document.run(&feeds),
             Kind::Graph { graph, scratches } => run(graph, scratches, feeds),
         }?;
         let elapsed = started.elapsed().as_nanos() / rows.max(1) as u128;
         let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
         self.pace.store(elapsed, Ordering::Relaxed);
+        // What has a row for each that was fed says how many these are.
+        let computed = outputs.iter().zip(&self.outputs);
+        let mut batches = computed.filter(|(_, port)| port.shape.first() == Some(&None));
+        let rows = batches.next().and_then(|(output, _)| output.shape.first());
+        let rows = rows.copied().unwrap_or(1);
+        let labels = self.labels.iter().map(|labels| Tensor {
+            shape: vec![rows, labels.len()],
+            data: Data::Text((0..rows).flat_map(|_| labels.iter().cloned()).collect()),
+        });
+        outputs.extend(labels);
         Ok(outputs)
     }
 }

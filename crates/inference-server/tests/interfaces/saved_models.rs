@@ -168,3 +168,64 @@ fn features_that_are_not_there_have_their_default() {
     assert_eq!(status, 400);
     assert_eq!(error(&text), "Feature: x has 1 values, 2 are expected");
 }
+
+/// The numbers are those that TensorFlow has for the same examples: `make.py` prints them.
+#[test]
+fn classes_have_the_labels_of_the_model() {
+    let served = served(&[("classes/1", model("classes"))]);
+    let scores = [
+        [0.108_027_67, 0.882_172_3, 0.009_800_049],
+        [0.258_854_84, 0.576_092_06, 0.165_053_13],
+    ];
+    let examples = r#""examples": [{"x": [1.0, 2.0]}, {"x": [-1.0, 0.5], "k": 1}]"#;
+    for (signature, labels) in [
+        ("serving_default", ["cat", "dog", "eel"]),
+        ("shaped", ["cat", "dog", "eel"]),
+        ("ranged", ["0", "1", "2"]),
+        // These are no names of the columns, or there is none for each.
+        ("ranked", [""; 3]),
+        ("repeated", [""; 3]),
+    ] {
+        let body = format!(r#"{{"signature_name": "{signature}", {examples}}}"#);
+        let (status, text) = served.post("/v1/models/classes:classify", body);
+        assert_eq!(status, 200, "{text}");
+        let answer = json(&text);
+        let results = answer["results"].as_array().unwrap();
+        assert_eq!(results.len(), scores.len());
+        for (result, scores) in results.iter().zip(&scores) {
+            let pairs = result.as_array().unwrap();
+            assert_eq!(pairs.len(), scores.len());
+            for ((pair, label), score) in pairs.iter().zip(labels).zip(scores) {
+                assert_eq!(pair[0], label, "{signature}: {text}");
+                assert!((pair[1].as_f64().unwrap() - score).abs() < 1e-6, "{text}");
+            }
+        }
+    }
+    let body = r#"{"signature_name": "predict", "instances": [{"x": [1.0, 2.0], "k": [3]}, {"x": [-1.0, 0.5], "k": [1]}]}"#;
+    let (status, text) = served.post("/v1/models/classes:predict", body);
+    assert_eq!(status, 200, "{text}");
+    let answer = json(&text);
+    for (row, scores) in scores.iter().enumerate() {
+        let prediction = &answer["predictions"][row];
+        assert_eq!(prediction["all_classes"], value!(["cat", "dog", "eel"]));
+        assert_eq!(prediction["class_ids"], value!([1]));
+        let first = prediction["probabilities"][0].as_f64().unwrap();
+        assert!((first - scores[0]).abs() < 1e-6, "{text}");
+    }
+    // Strings that have to be computed.
+    for (verb, signature, input) in [
+        (
+            "predict",
+            "named",
+            r#""inputs": {"x": [[1.0, 2.0]], "k": [[3]]}"#,
+        ),
+        ("classify", "alone", examples),
+    ] {
+        let body = format!(r#"{{"signature_name": "{signature}", {input}}}"#);
+        let (status, text) = served.post(&format!("/v1/models/classes:{verb}"), body);
+        assert_eq!(status, 400, "{text}");
+        let says = format!("signature \"{signature}\" cannot be served: unsupported operators: ");
+        assert!(error(&text).starts_with(&says), "{text}");
+        assert!(error(&text).contains("Const of type string"), "{text}");
+    }
+}

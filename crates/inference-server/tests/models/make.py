@@ -176,9 +176,53 @@ def parsed():
         print("parsed", session.run(y, {serialized: examples}))
 
 
+def classes():
+    """Classifications with the names of their classes, as estimators export them, and otherwise."""
+    v1 = tf.compat.v1
+    graph = tf.Graph()
+    with graph.as_default(), v1.Session(graph=graph) as session:
+        serialized = v1.placeholder(tf.string, [None], name="tf_example")
+        features = {
+            "x": tf.io.FixedLenFeature([2], tf.float32),
+            "k": tf.io.FixedLenFeature([1], tf.int64, default_value=[3]),
+        }
+        parsed = v1.parse_example(serialized, features)
+        x, k = tf.identity(parsed["x"]), tf.identity(parsed["k"])
+        weights = v1.get_variable("weights", initializer=[[0.3, -0.2, 0.5], [0.1, 0.7, -0.4]], use_resource=False)
+        logits = tf.matmul(x, weights) * tf.cast(k, tf.float32)
+        scores = tf.nn.softmax(logits)
+        names = tf.constant(["cat", "dog", "eel"])
+        rows = tf.shape(scores)[0]
+        classes = {
+            "serving_default": tf.tile(tf.expand_dims(names, 0), [rows, 1]),
+            "ranged": tf.tile(tf.expand_dims(tf.as_string(tf.range(3)), 0), [rows, 1]),
+            "shaped": tf.identity(tf.tile(tf.reshape(names, [1, 3]), tf.stack([tf.size(scores) // 3, 1]))),
+            "ranked": tf.gather(names, tf.argsort(scores, direction="DESCENDING")),
+            # As many columns, but not as many classes.
+            "repeated": tf.tile(tf.constant([["cat"]]), [rows, 3]),
+        }
+        examples = {"inputs": serialized}
+        signatures = {
+            name: signature("classify", examples, {"classes": tensor, "scores": scores})
+            for name, tensor in classes.items()
+        }
+        signatures["alone"] = signature("classify", examples, {"classes": classes["serving_default"]})
+        ids = tf.expand_dims(tf.argmax(logits, 1), 1)
+        outputs = {"class_ids": ids, "probabilities": scores, "all_classes": classes["serving_default"]}
+        signatures["predict"] = signature("predict", {"x": x, "k": k}, outputs)
+        named = {"class_ids": ids, "classes": tf.gather(names, ids)}
+        signatures["named"] = signature("predict", {"x": x, "k": k}, named)
+        session.run(v1.global_variables_initializer())
+        save(session, "classes", signatures)
+        examples = [example(x=[1.0, 2.0]), example(x=[-1.0, 0.5], k=[1])]
+        found = session.run({**outputs, **classes}, {serialized: examples})
+        print("classes", {name: value.tolist() for name, value in found.items()})
+
+
 half_plus("half_plus_two", 2.0)
 half_plus("half_plus_three", 3.0)
 named()
 graph_def()
 saved_model()
 parsed()
+classes()
