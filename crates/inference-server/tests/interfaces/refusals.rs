@@ -355,6 +355,50 @@ fn requests_in_a_pipeline_are_answered_in_order() {
     assert_eq!(predictions, expected);
 }
 
+/// An answer does not wait for what follows the request: a line break too many, or the beginning of
+/// the next request.
+#[test]
+fn an_answer_comes_although_bytes_follow_the_request() {
+    let served = served();
+    let request = |number: u32| {
+        let body = format!("{{\"instances\": [{number}]}}");
+        let length = body.len();
+        format!(
+            "POST /v1/models/half:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let (first, second) = (request(4), request(6));
+    let head = second.find('{').unwrap();
+    for (between, sent) in [
+        ("", 0),
+        ("\r\n", 0),
+        ("\n", 0),
+        ("", 12),
+        ("", head),
+        ("\r\n", head + 3),
+    ] {
+        let mut stream = TcpStream::connect(served.server().http()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (begun, rest) = second.split_at(sent);
+        for (bytes, expected) in [
+            (format!("{first}{between}{begun}"), "4.0"),
+            (rest.to_owned(), "5.0"),
+        ] {
+            stream.write_all(bytes.as_bytes()).unwrap();
+            let mut answer = String::new();
+            while !answer.ends_with("\n}") {
+                let mut piece = [0; 1024];
+                let length = stream.read(&mut piece).unwrap();
+                assert_ne!(length, 0, "{answer}");
+                answer += std::str::from_utf8(&piece[..length]).unwrap();
+            }
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            let predictions = format!("\"predictions\": [{expected}\n");
+            assert!(answer.contains(&predictions), "{answer}");
+        }
+    }
+}
+
 /// What a scrape shows.
 #[test]
 fn requests_are_counted_by_outcome() {
