@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,6 +41,8 @@ pub(crate) struct Engine {
     labels: Vec<Vec<String>>,
     /// What a feature is that an example does not have.
     defaults: Features,
+    /// What is fed for an input that a request leaves out.
+    given: BTreeMap<String, Tensor>,
     /// Nanoseconds of the last run, for each of its rows.
     pace: AtomicU64,
 }
@@ -60,6 +63,7 @@ impl Engine {
             kind: Kind::Graph { graph, scratches },
             labels: Vec::new(),
             defaults: Features::new(),
+            given: BTreeMap::new(),
             pace: AtomicU64::new(u64::MAX),
         }
     }
@@ -70,6 +74,7 @@ impl Engine {
             kind: Kind::Document(Box::new(document)),
             labels: Vec::new(),
             defaults: Features::new(),
+            given: BTreeMap::new(),
             pace: AtomicU64::new(u64::MAX),
         }
     }
@@ -104,9 +109,19 @@ impl Engine {
         self.defaults = defaults;
     }
 
+    /// Has this fed for an input that a request leaves out.
+    pub(crate) fn give(&mut self, input: String, tensor: Tensor) {
+        self.given.insert(input, tensor);
+    }
+
     /// Whether values, and whole inputs, may be missing.
     pub(crate) fn takes_missing(&self) -> bool {
         matches!(self.kind, Kind::Document(_))
+    }
+
+    /// Whether a request may leave this input out.
+    pub(crate) fn may_lack(&self, input: &str) -> bool {
+        self.takes_missing() || self.given.contains_key(input)
     }
 
     /// The labels that the columns of an output belong to, where the model knows them.
@@ -135,7 +150,7 @@ impl Engine {
         let started = Instant::now();
         let mut outputs = match &self.kind {
             Kind::Document(document) => document.run(&feeds),
-            Kind::Graph { graph, scratches } => run(graph, scratches, feeds),
+            Kind::Graph { graph, scratches } => run(graph, scratches, feeds, &self.given),
         }?;
         let elapsed = started.elapsed().as_nanos() / rows.max(1) as u128;
         let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
@@ -167,10 +182,13 @@ fn run(
     graph: &Graph,
     scratches: &Mutex<Vec<Scratch>>,
     feeds: Vec<Option<Feed>>,
+    given: &BTreeMap<String, Tensor>,
 ) -> Result<Vec<Tensor>, Failure> {
     let mut squeezed = false;
     let inputs = feeds.into_iter().zip(graph.inputs()).map(|(feed, port)| {
-        let mut tensor = feed.map(|feed| feed.tensor).ok_or_else(|| {
+        let tensor = feed.map(|feed| feed.tensor);
+        let tensor = tensor.or_else(|| given.get(&port.name).cloned());
+        let mut tensor = tensor.ok_or_else(|| {
             Failure::invalid(format!(
                 "Missing named input: {} in 'inputs' object.",
                 port.name

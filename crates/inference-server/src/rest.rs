@@ -222,10 +222,8 @@ async fn score(service: &Service, asked: &Asked, body: &[u8]) -> Result<String, 
             ))
         };
         let target = service.target(version, signature, missing).await?;
-        let inputs = target.engine.inputs();
-        let missing = target.engine.takes_missing();
-        let (format, feeds) =
-            unhurried(body.len(), || rows::feeds(request.root(), inputs, missing))?;
+        let engine = &target.engine;
+        let (format, feeds) = unhurried(body.len(), || rows::feeds(request.root(), engine))?;
         let outputs = service.run(&target, feeds).await?;
         let names = target.engine.outputs().iter().map(|port| &port.name[..]);
         let named: Vec<_> = names.zip(&outputs).collect();

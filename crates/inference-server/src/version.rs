@@ -233,6 +233,14 @@ impl Files {
         if let Some(parsing) = parsing {
             engine.set_defaults(parsing.defaults);
         }
+        for (name, value) in &definition.defaults {
+            let Some(input) = engine.inputs().iter().find(|input| input.name == *name) else {
+                continue;
+            };
+            let tensor = codec::decode(value.clone(), input)
+                .map_err(|failure| format!("default of input `{name}`: {}", failure.message))?;
+            engine.give(name.clone(), tensor);
+        }
         for (name, labels) in labels {
             engine.add_labels(name, labels);
         }
@@ -307,6 +315,9 @@ fn unloadable(reason: &str) -> Failure {
 fn warm_up(engine: &Engine) {
     for _ in 0..2 {
         let feeds = engine.inputs().iter().map(|port| {
+            if engine.may_lack(&port.name) && !engine.takes_missing() {
+                return None;
+            }
             let shape: Vec<_> = port.shape.iter().map(|axis| axis.unwrap_or(1)).collect();
             let volume = shape.iter().product();
             let data = match port.element {

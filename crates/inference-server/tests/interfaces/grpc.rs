@@ -268,6 +268,28 @@ fn classes_of_a_saved_model_have_their_labels() {
     assert_eq!(labels.string_val, ["cat", "dog", "eel"].repeat(2));
 }
 
+/// The numbers are TensorFlow's: `make.py` prints them.
+#[test]
+fn inputs_that_are_left_out_have_their_default() {
+    let served = Served::start(&[("defaults/1", model("defaults"))], &[]);
+    let client = Client::of(&served);
+    let request = |inputs| PredictRequest {
+        model_spec: spec("defaults"),
+        ..half(inputs)
+    };
+    let x = || ("x".to_owned(), floats(&[2, 2], &[1.0, 2.0, 0.5, 0.0]));
+    let factor = || ("factor".to_owned(), floats(&[], &[2.0]));
+    let answer = client.predict(request([x()].into())).unwrap();
+    assert_eq!(answer.outputs["y"].float_val, [13.0, -4.0, 11.5, -10.0]);
+    let answer = client.predict(request([x(), factor()].into())).unwrap();
+    assert_eq!(answer.outputs["y"].float_val, [12.0, -6.0, 11.0, -10.0]);
+    let status = client.predict(request([factor()].into())).unwrap_err();
+    assert_eq!(
+        status.message(),
+        "input size does not match signature: 1!=3 len({factor}) != len({factor,shift,x}). Sent extra: {}. Missing but required: {x}."
+    );
+}
+
 #[test]
 fn refusals_have_the_codes_and_words_of_the_real_server() {
     let served = halves();

@@ -229,3 +229,52 @@ fn classes_have_the_labels_of_the_model() {
         assert!(error(&text).contains("Const of type string"), "{text}");
     }
 }
+
+/// The numbers, and the messages as JSON, are those that `make.py` prints.
+#[test]
+fn inputs_that_are_left_out_have_the_default_of_the_signature() {
+    let served = served(&[("defaults/1", model("defaults"))]);
+    let rows = value!([[13.0, -4.0], [11.5, -10.0]]);
+    for (body, expected) in [
+        (
+            r#"{"instances": [{"x": [1.0, 2.0]}, {"x": [0.5, 0.0]}]}"#,
+            value!({"predictions": rows}),
+        ),
+        (
+            r#"{"inputs": {"x": [[1.0, 2.0], [0.5, 0.0]]}}"#,
+            value!({"outputs": rows}),
+        ),
+        (
+            r#"{"inputs": {"x": [[1.0, 2.0], [0.5, 0.0]], "factor": 2.0}}"#,
+            value!({"outputs": [[12.0, -6.0], [11.0, -10.0]]}),
+        ),
+    ] {
+        let (status, text) = served.post("/v1/models/defaults:predict", body);
+        assert_eq!((status, json(&text)), (200, expected), "{body}");
+    }
+    for (body, says) in [
+        (
+            r#"{"inputs": {"factor": 2.0}}"#,
+            "Missing named input: x in 'inputs' object.",
+        ),
+        (
+            r#"{"instances": [{"factor": 2.0}]}"#,
+            "must only have keys: factor,shift,x",
+        ),
+        (
+            r#"{"instances": [{"x": [1.0, 2.0]}, {"x": [0.5, 0.0], "factor": 2.0}]}"#,
+            "Failed to process element: 1 of 'instances' list.",
+        ),
+    ] {
+        let (status, text) = served.post("/v1/models/defaults:predict", body);
+        assert_eq!(status, 400, "{text}");
+        assert!(error(&text).contains(says), "{text}");
+    }
+    let (_, text) = served.get("/v1/models/defaults/metadata");
+    let signatures = json(&text)["metadata"]["signature_def"]["signature_def"].clone();
+    let expected = value!({
+        "factor": {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [], "unknown_rank": false}, "float_val": [3], "version_number": 0, "tensor_content": "", "half_val": [], "double_val": [], "int_val": [], "string_val": [], "scomplex_val": [], "int64_val": [], "bool_val": [], "dcomplex_val": [], "resource_handle_val": [], "variant_val": [], "uint32_val": [], "uint64_val": [], "float8_val": ""},
+        "shift": {"dtype": "DT_INT64", "tensor_shape": {"dim": [{"size": "2", "name": ""}], "unknown_rank": false}, "tensor_content": "CgAAAAAAAAD2/////////w==", "version_number": 0, "half_val": [], "float_val": [], "double_val": [], "int_val": [], "string_val": [], "scomplex_val": [], "int64_val": [], "bool_val": [], "dcomplex_val": [], "resource_handle_val": [], "variant_val": [], "uint32_val": [], "uint64_val": [], "float8_val": ""},
+    });
+    assert_eq!(signatures["serving_default"]["defaults"], expected);
+}

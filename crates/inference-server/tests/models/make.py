@@ -15,6 +15,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 import numpy as np
 import onnx
 import tensorflow as tf
+from google.protobuf import json_format
 from onnx import TensorProto, helper
 from tensorflow.python.client import pywrap_tf_session as tf_session
 
@@ -219,6 +220,28 @@ def classes():
         print("classes", {name: value.tolist() for name, value in found.items()})
 
 
+def defaults():
+    """A signature two of whose inputs have defaults, a number and one that is written as bytes."""
+    v1 = tf.compat.v1
+    graph = tf.Graph()
+    with graph.as_default(), v1.Session(graph=graph) as session:
+        x = v1.placeholder(tf.float32, [None, 2], name="x")
+        factor = v1.placeholder(tf.float32, [], name="factor")
+        shift = v1.placeholder(tf.int64, [2], name="shift")
+        y = tf.add(x * factor, tf.cast(shift, tf.float32), name="y")
+        inputs = {"x": x, "factor": factor, "shift": shift}
+        serving = signature("predict", inputs, {"y": y})
+        serving.defaults["factor"].CopyFrom(tf.make_tensor_proto(3.0))
+        serving.defaults["shift"].CopyFrom(tf.make_tensor_proto(np.array([10, -10])))
+        save(session, "defaults", {"serving_default": serving})
+        rows = [[1.0, 2.0], [0.5, 0.0]]
+        print("defaults", session.run(y, {x: rows, factor: 3.0, shift: [10, -10]}).tolist())
+        print("defaults", session.run(y, {x: rows, factor: 2.0, shift: [10, -10]}).tolist())
+        fields = {"preserving_proto_field_name": True, "always_print_fields_with_no_presence": True}
+        for name in ["factor", "shift"]:
+            print(json_format.MessageToJson(serving.defaults[name], indent=None, **fields))
+
+
 half_plus("half_plus_two", 2.0)
 half_plus("half_plus_three", 3.0)
 named()
@@ -226,3 +249,4 @@ graph_def()
 saved_model()
 parsed()
 classes()
+defaults()
