@@ -63,6 +63,11 @@ fn a_row_for_each_number() {
             value!({"predictions": [3.5]}),
         ),
         (
+            "half_plus_two:predict",
+            "\u{feff}{\"instances\": [3.0]}",
+            value!({"predictions": [3.5]}),
+        ),
+        (
             "frozen:predict",
             r#"{"instances": [1, 2, 5]}"#,
             value!({"predictions": [2.5, 3.0, 4.5]}),

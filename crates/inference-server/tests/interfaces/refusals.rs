@@ -31,6 +31,11 @@ fn bodies_that_are_no_request() {
     for (body, says) in [
         ("", "JSON Parse error: The document is empty"),
         ("  ", "JSON Parse error: The document is empty"),
+        ("\u{feff}", "JSON Parse error: The document is empty"),
+        (
+            "\u{feff}\u{feff}{}",
+            "JSON Parse error: Invalid value. at offset: 3",
+        ),
         (
             "instances = [1, 2]",
             "JSON Parse error: Invalid value. at offset: 0",
