@@ -32,7 +32,7 @@ fn labels(nodes: &Nodes, info: &TensorInfo) -> Option<Vec<String>> {
     };
     let mut node = nodes.of(value)?;
     // Each of them once, at most.
-    for _ in 0..nodes.all().count() {
+    for _ in 0..nodes.count() {
         match &node.operator[..] {
             "Identity" | "Tile" | "ExpandDims" | "Reshape" => {}
             "AsString" if node.attributes.get("width").is_none_or(|it| it.number < 0) => {}

@@ -1,7 +1,7 @@
 //! The nodes of a SavedModel's graph, as far as they say how a signature is to be served. What they
 //! compute is the crate `tensor`'s.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use prost::Message;
@@ -74,8 +74,30 @@ impl Nodes {
         Some(Self(nodes.map(|node| (node.name.clone(), node)).collect()))
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Node> {
-        self.0.values()
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// These values, and all that they are computed from, each with its position.
+    pub(crate) fn behind<'n>(
+        &'n self,
+        values: impl Iterator<Item = &'n str>,
+    ) -> BTreeSet<(String, usize)> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<&str> = values.collect();
+        while let Some(value) = open.pop() {
+            let (name, position) = value.split_once(':').unwrap_or((value, "0"));
+            let is_new = found.insert((name.to_owned(), position.parse().unwrap_or(0)));
+            let node = self.of(value).filter(|_| is_new);
+            // What only has to run before (`^NAME`) gives no value.
+            let inputs = node.iter().flat_map(|node| &node.inputs);
+            open.extend(
+                inputs
+                    .map(String::as_str)
+                    .filter(|input| !input.starts_with('^')),
+            );
+        }
+        found
     }
 
     /// The node of a value, `NAME:POSITION`.

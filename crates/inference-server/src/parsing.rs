@@ -4,7 +4,7 @@
 //! already, and so the signature is replaced by one that is fed what the operator would give: a
 //! value for each feature.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 use protobufs::tensorflow::tensor_info::Encoding;
@@ -30,25 +30,32 @@ pub(crate) fn takes_examples(definition: &SignatureDef) -> bool {
 }
 
 /// The model with the signature replaced, if its graph, the one at `position`, parses the examples
-/// at once, and into features of fixed length.
+/// at once, and into features of fixed length. The inputs are those features that the `computed`
+/// outputs need.
 pub(crate) fn replace(
     files: &Directory,
     position: usize,
     nodes: &Nodes,
     name: &str,
     definition: &SignatureDef,
+    computed: &[String],
 ) -> Option<Parsing> {
     let Some(Encoding::Name(fed)) = &definition.inputs.values().next()?.encoding else {
         return None;
     };
     let fed = fed.split(':').next()?;
-    let parser = nodes.all().find(|node| {
-        let input = node.inputs.first();
-        let source = input.and_then(|input| nodes.source(input, &["Identity"]));
-        matches!(&node.operator[..], "ParseExample" | "ParseExampleV2")
-            && source.is_some_and(|source| source.name == fed)
+    let outputs = computed.iter().filter_map(|name| {
+        let Encoding::Name(value) = definition.outputs.get(name)?.encoding.as_ref()?;
+        Some(&value[..])
+    });
+    let needed = nodes.behind(outputs);
+    let parser = needed.iter().find_map(|(name, _)| {
+        let node = nodes.of(name)?;
+        let source = nodes.source(node.inputs.first()?, &["Identity"])?;
+        let parses = matches!(&node.operator[..], "ParseExample" | "ParseExampleV2");
+        (parses && source.name == fed).then_some(node)
     })?;
-    let (features, defaults) = features(nodes, parser)?;
+    let (features, defaults) = features(nodes, parser, &needed)?;
     let replaced = SignatureDef {
         inputs: features,
         ..definition.clone()
@@ -75,9 +82,13 @@ pub(crate) fn replace(
     })
 }
 
-/// What the operator gives for each of its dense features, and what it gives where an example has
-/// none.
-fn features(nodes: &Nodes, parser: &Node) -> Option<(BTreeMap<String, TensorInfo>, Features)> {
+/// What the operator gives for each of its dense features that is needed, and what it gives where an
+/// example has none.
+fn features(
+    nodes: &Nodes,
+    parser: &Node,
+    needed: &BTreeSet<(String, usize)>,
+) -> Option<(BTreeMap<String, TensorInfo>, Features)> {
     let list = |name: &str| {
         parser
             .attributes
@@ -116,17 +127,17 @@ fn features(nodes: &Nodes, parser: &Node) -> Option<(BTreeMap<String, TensorInfo
     let mut features = BTreeMap::new();
     let mut missing = Features::new();
     for (at, ((key, data_type), shape)) in keys.into_iter().zip(&types).zip(shapes).enumerate() {
+        let position = 3 * sparse + at;
+        if !needed.contains(&(parser.name.clone(), position)) {
+            continue;
+        }
         let mut dim = vec![Dim {
             size: -1,
             name: String::new(),
         }];
         dim.extend(shape.dim);
         let info = TensorInfo {
-            encoding: Some(Encoding::Name(format!(
-                "{}:{}",
-                parser.name,
-                3 * sparse + at
-            ))),
+            encoding: Some(Encoding::Name(format!("{}:{position}", parser.name))),
             dtype: *data_type,
             tensor_shape: Some(TensorShapeProto {
                 dim,

@@ -215,16 +215,23 @@ impl Files {
         if computed.is_empty() {
             labels.clear();
         }
+        let nodes = nodes.as_ref().filter(|_| has_examples);
+        let parsing = nodes.and_then(|nodes| {
+            parsing::replace(
+                &self.directory,
+                self.position,
+                nodes,
+                name,
+                definition,
+                &computed,
+            )
+        });
         let options = Options {
             signature: Some(name.to_owned()),
             tags: self.tags.clone(),
             outputs: computed,
             ..Options::default()
         };
-        let nodes = nodes.as_ref().filter(|_| has_examples);
-        let parsing = nodes.and_then(|nodes| {
-            parsing::replace(&self.directory, self.position, nodes, name, definition)
-        });
         let files = parsing
             .as_ref()
             .map_or(&self.directory, |parsing| &parsing.files);

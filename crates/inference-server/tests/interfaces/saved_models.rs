@@ -177,7 +177,8 @@ fn classes_have_the_labels_of_the_model() {
         [0.108_027_67, 0.882_172_3, 0.009_800_049],
         [0.258_854_84, 0.576_092_06, 0.165_053_13],
     ];
-    let examples = r#""examples": [{"x": [1.0, 2.0]}, {"x": [-1.0, 0.5], "k": 1}]"#;
+    let examples =
+        r#""examples": [{"x": [1.0, 2.0], "id": "a"}, {"x": [-1.0, 0.5], "k": 1, "id": "b"}]"#;
     for (signature, labels) in [
         ("serving_default", ["cat", "dog", "eel"]),
         ("shaped", ["cat", "dog", "eel"]),

@@ -178,7 +178,8 @@ def parsed():
 
 
 def classes():
-    """Classifications with the names of their classes, as estimators export them, and otherwise."""
+    """Classifications with the names of their classes, as estimators export them, and otherwise. Nothing
+    depends on one of the features that they parse."""
     v1 = tf.compat.v1
     graph = tf.Graph()
     with graph.as_default(), v1.Session(graph=graph) as session:
@@ -186,6 +187,7 @@ def classes():
         features = {
             "x": tf.io.FixedLenFeature([2], tf.float32),
             "k": tf.io.FixedLenFeature([1], tf.int64, default_value=[3]),
+            "id": tf.io.FixedLenFeature([], tf.string),
         }
         parsed = v1.parse_example(serialized, features)
         x, k = tf.identity(parsed["x"]), tf.identity(parsed["k"])
@@ -215,7 +217,7 @@ def classes():
         signatures["named"] = signature("predict", {"x": x, "k": k}, named)
         session.run(v1.global_variables_initializer())
         save(session, "classes", signatures)
-        examples = [example(x=[1.0, 2.0]), example(x=[-1.0, 0.5], k=[1])]
+        examples = [example(x=[1.0, 2.0], id=[b"a"]), example(x=[-1.0, 0.5], k=[1], id=[b"b"])]
         found = session.run({**outputs, **classes}, {serialized: examples})
         print("classes", {name: value.tolist() for name, value in found.items()})
 
