@@ -380,19 +380,11 @@ impl<'p> Column<'p> {
                 value.type_name()
             ))
         };
-        let lossy = |target: &str| {
-            Failure::invalid(format!(
-                "Cannot convert JSON value: {} to {target} without loss of precision.",
-                value.shown()
-            ))
-        };
+        let lossy = |target: &str| lossy(&value.shown(), target);
         match (&mut self.data, kind) {
             (Data::Float(values), Kind::Integer(_) | Kind::Unsigned(_) | Kind::Decimal(_)) => {
-                let number = whole_within(kind, 1 << 24).ok_or_else(|| lossy("float"))?;
-                if number.is_finite() && number.abs() > f64::from(f32::MAX) {
-                    return Err(lossy("float"));
-                }
-                values.push(number as f32);
+                let number = whole_within(kind, 1 << 24).and_then(narrowed);
+                values.push(number.ok_or_else(|| lossy("float"))?);
             }
             (Data::Double(values), Kind::Integer(_) | Kind::Unsigned(_) | Kind::Decimal(_)) => {
                 values.push(whole_within(kind, 1 << 53).ok_or_else(|| lossy("double"))?);
@@ -413,6 +405,19 @@ impl<'p> Column<'p> {
         }
         Ok(())
     }
+}
+
+/// A number in single precision, unless it would become infinite.
+pub(crate) fn narrowed(number: f64) -> Option<f32> {
+    let is_too_large = number.is_finite() && number.abs() > f64::from(f32::MAX);
+    (!is_too_large).then_some(number as f32)
+}
+
+/// What is said of a number that the type does not hold.
+pub(crate) fn lossy(shown: &str, target: &str) -> Failure {
+    Failure::invalid(format!(
+        "Cannot convert JSON value: {shown} to {target} without loss of precision."
+    ))
 }
 
 /// A number, unless it is a whole one that is not below `limit`, and so may not be what the floating

@@ -236,6 +236,11 @@ fn tensors_that_do_not_fit_the_model() {
         ),
         (
             "half:regress",
+            r#"{"examples": [{"x": [1.5]}, {"x": [-1e39]}]}"#,
+            "Cannot convert JSON value: -1e+39 to float without loss of precision.",
+        ),
+        (
+            "half:regress",
             r#"{"signature_name": "s", "examples": [{"x": 1}]}"#,
             "No signature was found with the name: s",
         ),
