@@ -11,6 +11,7 @@ fn served() -> Served {
             ("half/1/model.onnx", model("half_plus_two.onnx")),
             ("named/1/model.onnx", model("named.onnx")),
             ("wine/1/model.onnx", data("winequality.onnx")),
+            ("sums/1/m.pb", model("sums.pb")),
             ("forest/1/m.pmml", data("winequality-random-forest.pmml")),
         ],
         &["--request-limit", "1"],
@@ -330,6 +331,18 @@ fn a_request_that_is_too_large() {
         );
         assert!(answer.contains(says), "{answer}");
     }
+}
+
+/// Where in our source, or in a library's, something failed is nobody's business.
+#[test]
+fn errors_do_not_say_where_they_arose() {
+    let served = served();
+    let (status, text) = served.post("/v1/models/sums:predict", r#"{"instances": [[1.0, 2.0]]}"#);
+    assert_eq!((status, &json(&text)["predictions"][0]), (200, &3.0.into()));
+    let (status, text) = served.post("/v1/models/sums:predict", r#"{"instances": [[], []]}"#);
+    assert_eq!(status, 400, "{text}");
+    assert!(error(&text).starts_with("cannot run the graph: "), "{text}");
+    assert!(!text.contains(".rs") && !text.contains('/'), "{text}");
 }
 
 /// HTTP/1.1 requests one behind the other, without waiting for answers.

@@ -69,13 +69,26 @@ def named():
     )
 
 
+def write_graph(name, graph):
+    with open(os.path.join(HERE, f"{name}.pb"), "wb") as file:
+        file.write(graph.as_graph_def().SerializeToString(deterministic=True))
+
+
 def graph_def():
     graph = tf.Graph()
     with graph.as_default():
         x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
         tf.add(tf.multiply(tf.constant(0.5, name="a"), x, name="ax"), tf.constant(2.0, name="b"), name="y")
-    with open(os.path.join(HERE, "half_plus_two.pb"), "wb") as file:
-        file.write(graph.as_graph_def().SerializeToString(deterministic=True))
+    write_graph("half_plus_two", graph)
+
+
+def sums():
+    """The sum of each row, of any width."""
+    graph = tf.Graph()
+    with graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [None, None], name="x")
+        tf.reduce_sum(x, 1, name="sum")
+    write_graph("sums", graph)
 
 
 def save(session, name, signatures, **options):
@@ -248,6 +261,7 @@ half_plus("half_plus_two", 2.0)
 half_plus("half_plus_three", 3.0)
 named()
 graph_def()
+sums()
 saved_model()
 parsed()
 classes()
