@@ -254,7 +254,7 @@ fn asked(method: &Method, path: &str) -> Result<Asked, Failure> {
     let verb = if method == Method::POST {
         let (before, verb) = rest.rsplit_once(':').ok_or_else(malformed)?;
         rest = before;
-        match verb.to_ascii_lowercase().as_str() {
+        match verb {
             "predict" => Verb::Predict,
             "classify" => Verb::Classify,
             "regress" => Verb::Regress,
@@ -385,6 +385,7 @@ mod tests {
             (Method::POST, "/v1/models/:predict"),
             (Method::POST, "/v1/models/foo/versions/:predict"),
             (Method::POST, "/v1/models/a:b:predict"),
+            (Method::POST, "/v1/models/foo:PREDICT"),
             (Method::PUT, "/v1/models/foo"),
             (Method::GET, "/v1/models//versions/1"),
         ] {

@@ -94,7 +94,8 @@ fn the_status_of_a_model() {
  ]
 }
 ";
-    for path in ["", "/versions/123"] {
+    // Which label it is does not matter to the real server.
+    for path in ["", "/versions/123", "/labels/stable"] {
         let answer = served.get(&format!("/v1/models/half_plus_three{path}"));
         assert_eq!(answer, (200, expected.to_owned()));
     }

@@ -258,7 +258,7 @@ fn paths_and_methods() {
         ("/v1/models", 400, "Missing model name in request."),
         ("/v1/models/half:predict", 400, "Malformed request: GET"),
         (
-            "/v1/models/half/labels/stable",
+            "/v1/models/half/labels/stable/metadata",
             400,
             "Unrecognized servable version label: stable",
         ),
