@@ -1,7 +1,7 @@
 //! The nodes of a SavedModel's graph, as far as they say how a signature is to be served. What they
 //! compute is the crate `tensor`'s.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use prost::Message;
@@ -84,18 +84,16 @@ impl Nodes {
         values: impl Iterator<Item = &'n str>,
     ) -> BTreeSet<(String, usize)> {
         let mut found = BTreeSet::new();
+        let mut visited = HashSet::new();
         let mut open: Vec<&str> = values.collect();
         while let Some(value) = open.pop() {
             let (name, position) = value.split_once(':').unwrap_or((value, "0"));
-            let is_new = found.insert((name.to_owned(), position.parse().unwrap_or(0)));
-            let node = self.of(value).filter(|_| is_new);
-            // What only has to run before (`^NAME`) gives no value.
-            let inputs = node.iter().flat_map(|node| &node.inputs);
-            open.extend(
-                inputs
-                    .map(String::as_str)
-                    .filter(|input| !input.starts_with('^')),
-            );
+            found.insert((name.to_owned(), position.parse().unwrap_or(0)));
+            if let Some(node) = self.0.get(name).filter(|_| visited.insert(name)) {
+                let inputs = node.inputs.iter().map(String::as_str);
+                // What only has to run before (`^NAME`) gives no value.
+                open.extend(inputs.filter(|input| !input.starts_with('^')));
+            }
         }
         found
     }
