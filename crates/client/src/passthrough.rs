@@ -7,6 +7,7 @@
 mod positions;
 mod results;
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -83,7 +84,7 @@ pub fn run(settings: &Passthrough, interrupt: &Interrupt, out: &mut dyn Write) -
         desk: &desk,
         batch: Batch::new(),
         sent: 0,
-        later: Batch::new(),
+        later: VecDeque::new(),
         stalled: None,
     };
     let mut report = Report::new(out, basics.quiet);
@@ -184,7 +185,7 @@ struct Passage<'a> {
     /// How many of the batch have been sent.
     sent: usize,
     /// What came although the source was told to wait.
-    later: Batch,
+    later: VecDeque<Batch>,
     stalled: Option<Stall>,
 }
 
@@ -238,11 +239,9 @@ impl Passage<'_> {
         if self.source.paused() {
             self.source.resume()?;
         }
-        if self.later.is_empty() {
-            self.source.poll(&mut self.batch, BATCH, STEP)?;
-        } else {
-            std::mem::swap(&mut self.batch, &mut self.later);
-            self.later.clear();
+        match self.later.pop_front() {
+            Some(batch) => self.batch = batch,
+            None => self.source.poll(&mut self.batch, BATCH, STEP)?,
         }
         self.sent = 0;
         // What has been taken away by now is not in the batch.
@@ -277,8 +276,10 @@ impl Passage<'_> {
                 tracing::debug!("no room for results; the source waits");
                 self.source.pause()?;
             }
-            if self.later.is_empty() {
-                self.source.poll(&mut self.later, BATCH, Duration::ZERO)?;
+            let mut batch = Batch::new();
+            self.source.poll(&mut batch, BATCH, Duration::ZERO)?;
+            if !batch.is_empty() {
+                self.later.push_back(batch);
             }
         }
         Ok(())

@@ -115,6 +115,12 @@ impl Delivery {
         }
     }
 
+    /// Drops the records whose partitions have been taken away: somebody else scores them. What is
+    /// not dropped here, because it is under way, does not become a result either.
+    pub fn drop_taken_away(&self, batch: &mut Batch) {
+        batch.retain(&self.shared.tracker.assigned());
+    }
+
     /// Sends outcomes where they belong, in order. Waits while the producer's queue is full.
     pub fn deliver(&mut self, outcomes: impl IntoIterator<Item = Outcomes>) {
         for Outcomes { batch, scored } in outcomes {

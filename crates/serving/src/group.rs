@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -5,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use kafka::{Connection, Message, Source};
 use model::{Decoder, Record};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::batch::{Pending, Spares};
@@ -29,6 +32,9 @@ const MOST_UNFINISHED: usize = 100_000;
 const MOST_OPEN: usize = 1_000_000;
 /// Bytes of messages whose records are not finished: past this many the source waits.
 const MOST_HELD: usize = 256 * 1024 * 1024;
+/// How long nobody may take records before the source waits: until then the thread does nothing else,
+/// so it is far less than the group and the commits can bear.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often finished records are committed.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -117,6 +123,10 @@ struct Reader {
     committed: Instant,
     /// There was nothing to read the last time.
     idle: bool,
+    /// Nobody takes records: the source waits.
+    held_back: bool,
+    /// Measures how long it waits until somebody takes records.
+    clock: Runtime,
 }
 
 impl Reader {
@@ -148,24 +158,70 @@ impl Reader {
             slots: Vec::new(),
             committed: Instant::now(),
             idle: true,
+            held_back: false,
+            clock: tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()?,
             terms,
         })
     }
 
     /// Hands over records until told to stop, or until nobody wants them.
     fn read(&mut self, records: &mpsc::Sender<Batch>) -> Result<(), Error> {
+        let mut waiting = VecDeque::new();
         while !self.terms.shutdown.is_requested() {
-            let batch = self.poll()?;
-            if !batch.is_empty() && records.blocking_send(batch).is_err() {
-                break;
+            match waiting.pop_front() {
+                Some(batch) => {
+                    if !self.hand_over(batch, records, &mut waiting)? {
+                        break;
+                    }
+                }
+                None => waiting.extend(self.poll(WAIT)?),
             }
         }
         Ok(())
     }
 
-    /// Waits for records and takes what is there. What does not decode has gone to the dead-letter
-    /// topic.
-    fn poll(&mut self) -> Result<Batch, Error> {
+    /// Hands over a batch as soon as it is taken. Returns whether records are wanted at all.
+    ///
+    /// Who takes none for a while, because a model server is away for example, holds the source
+    /// back. The membership goes on: finished records are committed, and partitions go to others who
+    /// ask for them. What comes in spite of that is `waiting` afterwards.
+    fn hand_over(
+        &mut self,
+        batch: Batch,
+        records: &mpsc::Sender<Batch>,
+        waiting: &mut VecDeque<Batch>,
+    ) -> Result<bool, Error> {
+        if let Ok(room) = records.try_reserve() {
+            room.send(batch);
+            return Ok(true);
+        }
+        let mut patience = PATIENCE;
+        let taken = loop {
+            let room = async { timeout(patience, records.reserve()).await };
+            match self.clock.block_on(room) {
+                Ok(Ok(room)) => {
+                    room.send(batch);
+                    break true;
+                }
+                Ok(Err(_)) => break false,
+                Err(_) => {}
+            }
+            if self.terms.shutdown.is_requested() {
+                break false;
+            }
+            self.held_back = true;
+            waiting.extend(self.poll(Duration::ZERO)?);
+            patience = WAIT;
+        };
+        self.held_back = false;
+        Ok(taken)
+    }
+
+    /// Waits for records and takes what is there, if anything is. What does not decode has gone to
+    /// the dead-letter topic.
+    fn poll(&mut self, wait: Duration) -> Result<Option<Batch>, Error> {
         if let Some(failure) = self.terms.delivery.failure() {
             return Err(failure);
         }
@@ -179,12 +235,13 @@ impl Reader {
         let mut messages = self.unused();
         // Nobody else holds unused ones.
         if let Some(messages) = Arc::get_mut(&mut messages) {
-            self.source.poll(messages, BATCH, WAIT)?;
+            self.source.poll(messages, BATCH, wait)?;
         }
         self.idle = messages.is_empty();
         let records = self.decode(&messages);
         self.messages.push(Arc::clone(&messages));
-        Ok(Batch::new(records, messages))
+        let batch = Batch::new(records, messages);
+        Ok((!batch.is_empty()).then_some(batch))
     }
 
     /// Leaves the group, after what is under way has been finished and committed. What takes longer
@@ -280,9 +337,14 @@ impl Reader {
             .filter(|messages| Arc::strong_count(messages) > 1);
         let held: usize = held.map(|messages| messages.bytes()).sum();
         let open = self.terms.tracker.open();
-        let much = unfinished >= MOST_UNFINISHED || open >= MOST_OPEN || held >= MOST_HELD;
-        let little =
-            unfinished < MOST_UNFINISHED / 2 && open < MOST_OPEN / 2 && held < MOST_HELD / 2;
+        let much = self.held_back
+            || unfinished >= MOST_UNFINISHED
+            || open >= MOST_OPEN
+            || held >= MOST_HELD;
+        let little = !self.held_back
+            && unfinished < MOST_UNFINISHED / 2
+            && open < MOST_OPEN / 2
+            && held < MOST_HELD / 2;
         if much && !self.source.paused() {
             self.source.pause()?;
         } else if little && self.source.paused() {

@@ -1,15 +1,16 @@
 //! The larger and the smaller of two numbers. The runtime's own forget NaN.
 
+use crate::elements::{broadcast, dispatch_reals};
+use crate::lowering::lower;
 use tract_onnx::tract_hir::internal::{
-    Datum, DatumType, DatumTypeExt, EvalContext, EvalOp, Expansion, InferenceResult, IntoTValue,
-    Op, OutletId, Solver, SpecialOps, StaticName, TValue, TVec, Tensor as Value, TensorProxy,
-    TractResult, TypedFact, TypedModel, TypedOp, ensure,
+    Datum, DatumType, DatumTypeExt, EvalContext, EvalOp, InferenceOp, IntoTValue, Op, OutletId,
+    SpecialOps, StaticName, TValue, TVec, Tensor as Value, TractResult, TypedFact, TypedModel,
+    TypedOp, bail, ensure,
 };
-use tract_onnx::tract_hir::ops::binary::{rules, wire_rank_broadcast};
+use tract_onnx::tract_hir::ops::binary::wire_rank_broadcast;
 use tract_onnx::tract_hir::ops::math::{max, min};
 use tract_onnx::tract_hir::tract_core::broadcast::multi_broadcast;
 use tract_onnx::tract_hir::tract_core::{as_op, op_as_typed_op, op_out_of_plan};
-use tract_onnx::tract_hir::tract_ndarray::Zip;
 
 /// An operator of two inputs of the same type, either of which may be broadcast. NaN in one of
 /// them is the result.
@@ -22,30 +23,54 @@ pub(crate) enum Extreme {
 }
 
 impl Extreme {
-    fn of<T: Datum + Copy + PartialOrd>(self, left: &Value, right: &Value) -> TractResult<Value> {
-        let left = left.to_plain_array_view::<T>()?;
-        let right = right.to_plain_array_view::<T>()?;
-        let shape = multi_broadcast(&[left.shape(), right.shape()])?;
-        let mut result = Value::zero_dt(T::datum_type(), &shape)?;
-        let mut plain = result.try_as_plain_ram_mut()?;
-        let mut view = plain.to_array_view_mut::<T>()?;
-        Zip::from(&mut view)
-            .and_broadcast(&left)
-            .and_broadcast(&right)
-            .for_each(|to, a, b| {
-                let first = if self == Extreme::Largest {
-                    a > b
-                } else {
-                    a < b
-                };
-                // A number that is not equal to itself is NaN; where b is NaN, it is not second.
-                *to = if first || a.partial_cmp(a).is_none() {
-                    *a
-                } else {
-                    *b
-                };
-            });
-        Ok(result)
+    /// The operator; of integers it is the runtime's.
+    pub(crate) fn operator(self) -> Box<dyn InferenceOp> {
+        let name = match self {
+            Extreme::Largest => "Largest",
+            Extreme::Smallest => "Smallest",
+        };
+        lower(name, move |prefix, model, inputs| {
+            self.wire(prefix, model, inputs)
+        })
+    }
+
+    pub(crate) fn wire(
+        self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let [left, right] = *inputs else {
+            bail!("{self:?} of {} inputs", inputs.len());
+        };
+        let left = model.outlet_fact(left)?.datum_type;
+        let right = model.outlet_fact(right)?.datum_type;
+        ensure!(left == right, "{self:?} of {left:?} and {right:?}");
+        let wires = wire_rank_broadcast(prefix, model, inputs)?;
+        match (left, self) {
+            (DatumType::F32 | DatumType::F64, _) => model.wire_node(prefix, self, &wires),
+            (_, Extreme::Largest) => model.wire_node(prefix, max(), &wires),
+            (_, Extreme::Smallest) => model.wire_node(prefix, min(), &wires),
+        }
+    }
+
+    pub(crate) fn of<T: Datum + Copy + PartialOrd>(
+        self,
+        left: &Value,
+        right: &Value,
+    ) -> TractResult<Value> {
+        broadcast::<T>(left, right, |a, b| {
+            let first = match self {
+                Extreme::Largest => a > b,
+                Extreme::Smallest => a < b,
+            };
+            // A number that is not equal to itself is NaN; where b is NaN, it is not second.
+            if first || a.partial_cmp(&a).is_none() {
+                a
+            } else {
+                b
+            }
+        })
     }
 }
 
@@ -62,11 +87,8 @@ impl EvalOp for Extreme {
 
     fn eval(&self, _: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         ensure!(inputs.len() == 2, "{self:?} of {} inputs", inputs.len());
-        let result = if inputs[0].datum_type() == f64::datum_type() {
-            self.of::<f64>(&inputs[0], &inputs[1])?
-        } else {
-            self.of::<f32>(&inputs[0], &inputs[1])?
-        };
+        let datum = inputs[0].datum_type();
+        let result = dispatch_reals!(datum, self.of(&inputs[0], &inputs[1]))?;
         Ok([result.into_tvalue()].into_iter().collect())
     }
 }
@@ -79,53 +101,6 @@ impl TypedOp for Extreme {
     }
 
     as_op!();
-}
-
-/// An [`Extreme`] before shapes are known; of integers it is the runtime's.
-#[derive(Debug, Clone)]
-pub(crate) struct Broadcast(pub(crate) Extreme);
-
-impl Expansion for Broadcast {
-    fn name(&self) -> StaticName {
-        self.0.name()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        rules(solver, inputs, outputs, |left, right| {
-            ensure!(left == right, "{:?} of {left:?} and {right:?}", self.0);
-            Ok(left)
-        })
-    }
-
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let wires = wire_rank_broadcast(prefix, model, inputs)?;
-        let datum = wires
-            .first()
-            .map(|wire| model.outlet_fact(*wire))
-            .transpose()?;
-        if matches!(
-            datum.map(|fact| fact.datum_type),
-            Some(DatumType::F32 | DatumType::F64)
-        ) {
-            return model.wire_node(prefix, self.0, &wires);
-        }
-        let integers = if self.0 == Extreme::Largest {
-            max()
-        } else {
-            min()
-        };
-        model.wire_node(prefix, integers, &wires)
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub(crate) mod ports;
 mod routine;
 mod wiring;
 
+use crate::lowering::lower;
 use crate::plan::{Draft, load};
 use crate::protobuf::{Kind, check};
 use crate::shield::shield;
@@ -286,7 +287,7 @@ impl<'a> Importer<'a> {
                 .wiring
                 .node(*id)
                 .map_or(DatumType::I32, operators::counted);
-            let finish = routine::lower("Output", move |prefix, model, inputs| {
+            let finish = lower("Output", move |prefix, model, inputs| {
                 if model.outlet_fact(inputs[0])?.datum_type != DatumType::TDim {
                     return Ok([inputs[0]].into_iter().collect());
                 }

@@ -34,6 +34,7 @@
 mod bounded;
 mod dense;
 mod directory;
+mod elements;
 mod error;
 mod exponential;
 mod extremes;
@@ -42,6 +43,7 @@ mod graph;
 mod graphdef;
 mod lanes;
 mod layers;
+mod lowering;
 mod native;
 mod onnx;
 mod plan;

@@ -7,6 +7,8 @@ mod bundle;
 mod inliner;
 mod library;
 mod messages;
+#[cfg(feature = "libtensorflow")]
+pub(crate) mod ports;
 mod restoration;
 mod selection;
 mod table;
@@ -21,12 +23,12 @@ use crate::{Directory, Error, Options};
 use graph::{AttrValue, Attribute, DataType, NodeDef, TensorProto, TensorShapeProto};
 use inliner::{Feed, Flat, Inliner};
 use library::Library;
-use messages::{SavedModel, TensorInfo};
+use messages::{GraphDef, SavedModel, TensorInfo};
 use prost::Message;
 use selection::{Feeding, Selection};
 
 /// The messages of the file, as far as they are decoded.
-const SCHEMA: &[Kind] = &[
+const SCHEMA: [Kind; LEAF + 1] = [
     &[(2, META)],
     &[(1, INFO), (2, GRAPH), (3, LEAF), (5, SIGNATURE_ENTRY)],
     &[(2, OPERATORS)],
@@ -75,13 +77,13 @@ const FILE: &str = "saved_model.pb";
 
 /// Chooses a signature of a SavedModel, and checks what its outputs depend on.
 pub(crate) fn read(files: &Directory, options: &Options) -> Result<Draft, Error> {
-    let root = root(files)?;
-    let bytes = files.file(&format!("{root}{FILE}")).unwrap_or_default();
-    check(bytes, SCHEMA, malformed)?;
-    let model = SavedModel::decode(bytes).map_err(|cause| malformed(cause.to_string()))?;
+    let (root, bytes) = file(files)?;
+    check(bytes, &SCHEMA, malformed)?;
+    let model: SavedModel = decoded(bytes)?;
     let meta = selection::meta_graph(&model, &options.tags)?;
     let selection = selection::select(meta, options)?;
-    let library = Library::of(meta)?;
+    let graph: GraphDef = decoded(&meta.graph_def)?;
+    let library = Library::of(meta, &graph)?;
     let mut inliner = Inliner::new(&library, bytes.len());
     let fed = feed(&selection, &library, &mut inliner)?;
     let (names, values) = outputs(&selection)?;
@@ -103,11 +105,22 @@ pub(crate) fn read(files: &Directory, options: &Options) -> Result<Draft, Error>
     })
 }
 
+fn decoded<M: Message + Default>(bytes: &[u8]) -> Result<M, Error> {
+    M::decode(bytes).map_err(|cause| malformed(cause.to_string()))
+}
+
 fn malformed(reason: impl Into<String>) -> Error {
     Error::Malformed {
         format: "TensorFlow SavedModel",
         reason: reason.into(),
     }
+}
+
+/// The file of the graphs, and the path to it.
+fn file(files: &Directory) -> Result<(String, &[u8]), Error> {
+    let root = root(files)?;
+    let bytes = files.file(&format!("{root}{FILE}")).unwrap_or_default();
+    Ok((root, bytes))
 }
 
 /// The path to the directory that holds the file: the one itself, or the only one in it, as those

@@ -40,11 +40,20 @@ pub(crate) fn shield<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
+/// A place in a crate, without where this machine keeps its crates.
+fn place(file: &str, line: u32) -> String {
+    let inside = file.rsplit_once("/src/").and_then(|(root, file)| {
+        let (_, name) = root.rsplit_once('/')?;
+        Some(format!("{name}/src/{file}:{line}"))
+    });
+    inside.unwrap_or_else(|| format!("{file}:{line}"))
+}
+
 fn put_hook() {
     let outer = take_hook();
     set_hook(Box::new(move |panic| {
         if INSIDE.get() {
-            PLACE.set(panic.location().map(ToString::to_string));
+            PLACE.set(panic.location().map(|at| place(at.file(), at.line())));
         } else {
             outer(panic);
         }
@@ -63,13 +72,15 @@ fn message(payload: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::shield;
+    use super::{place, shield};
 
     #[test]
     fn a_panic_becomes_its_message() {
         let caught = shield(|| -> u32 { panic!("axis {} is missing", 3) }).unwrap_err();
         assert!(caught.contains("axis 3 is missing"), "{caught}");
-        assert!(caught.contains("shield.rs"), "{caught}");
+        assert!(caught.contains("tensor/src/shield.rs:"), "{caught}");
+        let elsewhere = "/home/me/.cargo/registry/src/index-1949/tract-core-0.23.9/src/ops/mod.rs";
+        assert_eq!(place(elsewhere, 7), "tract-core-0.23.9/src/ops/mod.rs:7");
     }
 
     #[test]

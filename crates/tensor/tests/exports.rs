@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod agreement;
+
+use agreement::{assert_close, numbers};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tensor::{Data, Error, Graph, Options, Runtime, Tensor};
@@ -31,28 +34,6 @@ fn load(path: &Path) -> Result<Graph, Error> {
         Graph::from_onnx(&bytes, &options)
     } else {
         Graph::from_graphdef(&bytes, &options)
-    }
-}
-
-fn numbers(data: &Data) -> Vec<f64> {
-    match data {
-        Data::Float(values) => values.iter().copied().map(f64::from).collect(),
-        Data::Double(values) => values.clone(),
-        Data::Int32(values) => values.iter().copied().map(f64::from).collect(),
-        Data::Int64(values) => values.iter().map(|value| *value as f64).collect(),
-        Data::Bool(values) => values.iter().copied().map(f64::from).collect(),
-        Data::Text(_) => panic!("text"),
-    }
-}
-
-fn assert_close(found: &[f64], expected: &[f64], what: &str) {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    for (found, expected) in found.iter().zip(expected) {
-        let bound = 1e-6 * expected.abs().max(1.0);
-        assert!(
-            (found - expected).abs() <= bound,
-            "{what}: {found} instead of {expected}"
-        );
     }
 }
 

@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod agreement;
+
+use agreement::{assert_close, numbers};
 use std::fs;
 use std::path::Path;
 use std::str::Lines;
@@ -71,38 +74,14 @@ fn tensor(head: &str, lines: &mut Lines<'_>) -> (String, Tensor) {
     (words[0].to_owned(), Tensor::new(shape, data).unwrap())
 }
 
-fn numbers(data: &Data) -> Vec<f64> {
-    match data {
-        Data::Float(values) => values.iter().map(|value| f64::from(*value)).collect(),
-        Data::Double(values) => values.clone(),
-        Data::Int32(values) => values.iter().map(|value| f64::from(*value)).collect(),
-        Data::Int64(values) => values.iter().map(|value| *value as f64).collect(),
-        Data::Bool(values) => values
-            .iter()
-            .map(|value| f64::from(u8::from(*value)))
-            .collect(),
-        Data::Text(_) => Vec::new(),
-    }
-}
-
 /// The same labels and shapes, and numbers within 1e-6, or 1e-6 of them above one.
 fn check(found: &Tensor, expected: &Tensor, what: &str) {
     assert_eq!(found.shape, expected.shape, "{what}");
     assert_eq!(found.data.element(), expected.data.element(), "{what}");
     if let (Data::Text(found), Data::Text(expected)) = (&found.data, &expected.data) {
-        assert_eq!(found, expected, "{what}");
+        return assert_eq!(found, expected, "{what}");
     }
-    let pairs = numbers(&found.data)
-        .into_iter()
-        .zip(numbers(&expected.data));
-    for (position, (found, expected)) in pairs.enumerate() {
-        let same = found == expected || (found.is_nan() && expected.is_nan());
-        let near = (found - expected).abs() <= 1e-6 * expected.abs().max(1.0);
-        assert!(
-            same || near,
-            "{what} at {position}: {found}, not {expected}"
-        );
-    }
+    assert_close(&numbers(&found.data), &numbers(&expected.data), what);
 }
 
 fn row(tensor: &Tensor, row: usize) -> Tensor {

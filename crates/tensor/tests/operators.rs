@@ -7,9 +7,12 @@
 #[path = "graphs/drawn.rs"]
 mod drawn;
 mod graphs;
+#[path = "agreement/numbers.rs"]
+mod numbers;
 
 use drawn::{bytes, halves, noise, placeholder, shape, two};
 use graphs::{DataType, NodeDef, TensorProto, node};
+use numbers::numbers;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tensor::{Data, Element, Error, Graph, Options, Tensor};
@@ -23,17 +26,6 @@ fn asking(name: &str) -> Options {
     Options {
         outputs: vec![name.to_owned()],
         ..Options::default()
-    }
-}
-
-fn numbers(data: &Data) -> Vec<f64> {
-    match data {
-        Data::Float(values) => values.iter().copied().map(f64::from).collect(),
-        Data::Double(values) => values.clone(),
-        Data::Int32(values) => values.iter().copied().map(f64::from).collect(),
-        Data::Int64(values) => values.iter().map(|value| *value as f64).collect(),
-        Data::Bool(values) => values.iter().copied().map(f64::from).collect(),
-        Data::Text(_) => panic!("text"),
     }
 }
 
@@ -88,18 +80,7 @@ fn difference(
     if element != wanted && (element, wanted) != (Element::Int64, Element::Int32) {
         return Some(format!("{element} instead of {wanted}"));
     }
-    let pairs = numbers(&found.data)
-        .into_iter()
-        .zip(numbers(&expected.data));
-    for (found, expected) in pairs {
-        let bound = 1e-6 * expected.abs().max(1.0);
-        let same = found == expected || (found.is_nan() && expected.is_nan());
-        let apart = (found - expected).abs();
-        if !same && (apart.is_nan() || apart > bound) {
-            return Some(format!("{found} instead of {expected}"));
-        }
-    }
-    None
+    numbers::difference(&numbers(&found.data), &numbers(&expected.data))
 }
 
 /// NaN and infinities are the same, too; `operators/make.py` says how they were made.

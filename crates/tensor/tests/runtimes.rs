@@ -9,10 +9,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod agreement;
+mod goldens;
+#[path = "runtimes/saved_models.rs"]
+mod saved_models;
+
+use agreement::{assert_close, numbers};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tensor::{Data, Directory, Error, Graph, Options, Runtime, Tensor};
+use tensor::{Data, Error, Graph, Options, Runtime, Tensor};
 
 fn directory(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -54,7 +60,7 @@ fn cells(path: &Path) -> Vec<Vec<String>> {
 }
 
 /// Columns `from..to` of a table, as numbers.
-fn numbers(cells: &[Vec<String>], from: usize, to: usize) -> Vec<f64> {
+fn columns(cells: &[Vec<String>], from: usize, to: usize) -> Vec<f64> {
     let rows = cells.iter().flat_map(|row| &row[from..to]);
     rows.map(|cell| cell.parse().unwrap()).collect()
 }
@@ -65,28 +71,6 @@ fn texts(cells: &[Vec<String>], column: usize) -> Vec<String> {
 
 fn floats(numbers: &[f64]) -> Data {
     Data::Float(numbers.iter().map(|number| *number as f32).collect())
-}
-
-fn as_numbers(data: &Data) -> Vec<f64> {
-    match data {
-        Data::Float(values) => values.iter().copied().map(f64::from).collect(),
-        Data::Double(values) => values.clone(),
-        Data::Int32(values) => values.iter().copied().map(f64::from).collect(),
-        Data::Int64(values) => values.iter().map(|value| *value as f64).collect(),
-        Data::Bool(values) => values.iter().copied().map(f64::from).collect(),
-        Data::Text(_) => panic!("text"),
-    }
-}
-
-fn assert_close(found: &[f64], expected: &[f64], what: &str) {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    for (found, expected) in found.iter().zip(expected) {
-        let bound = 1e-6 * expected.abs().max(1.0);
-        assert!(
-            (found - expected).abs() <= bound || found.is_nan() && expected.is_nan(),
-            "{what}: {found} instead of {expected}"
-        );
-    }
 }
 
 /// Models with rows for each: those of the exports, or wines.
@@ -100,7 +84,7 @@ fn models(extension: &str) -> Vec<(PathBuf, Vec<f64>)> {
             .collect::<Vec<f64>>()
     });
     let places = [
-        ("tests/exports", numbers(&rows, 0, 11)),
+        ("tests/exports", columns(&rows, 0, 11)),
         ("../../data/models", wines.collect()),
     ];
     let mut models = Vec::new();
@@ -153,7 +137,7 @@ fn assert_alike(runtime: Runtime, extension: &str, at_least: usize) {
                 assert_eq!(found, expected, "{name}");
                 continue;
             }
-            assert_close(&as_numbers(&found.data), &as_numbers(&expected.data), &name);
+            assert_close(&numbers(&found.data), &numbers(&expected.data), &name);
         }
         if native.width() != Some(11) {
             continue;
@@ -188,80 +172,6 @@ fn onnx_runtime_computes_what_is_computed_natively() {
 }
 
 #[test]
-fn a_saved_model_with_text_and_a_table_is_served_by_tensorflow() {
-    let files = Directory::open(&library("lookup"), 1 << 20).unwrap();
-    if !is_there(Runtime::LibTensorflow) {
-        return;
-    }
-    let graph = Graph::from_saved_model(&files, &Options::default()).unwrap();
-    assert_eq!(graph.runtime(), Runtime::LibTensorflow);
-    let names: Vec<&str> = graph.inputs().iter().map(|port| &*port.name).collect();
-    assert_eq!(names, ["alcohol", "colour"]);
-    assert_eq!(graph.width(), None);
-
-    let table = cells(&library("lookup.csv"));
-    let alcohol = Tensor::new(vec![6], floats(&numbers(&table, 0, 1))).unwrap();
-    let colour = Tensor::new(vec![6], Data::Text(texts(&table, 1))).unwrap();
-    let outputs = graph.run(&[alcohol, colour], &mut graph.scratch()).unwrap();
-    assert_close(
-        &as_numbers(&outputs[0].data),
-        &numbers(&table, 2, 5),
-        "scores",
-    );
-    assert_eq!(outputs[1].data, Data::Text(texts(&table, 5)));
-}
-
-#[test]
-fn a_signature_and_its_outputs_are_chosen_by_name() {
-    if !is_there(Runtime::LibTensorflow) {
-        return;
-    }
-    let choose = |signature: &str, outputs: &[&str]| {
-        let options = Options {
-            signature: Some(signature.to_owned()),
-            outputs: outputs.iter().map(ToString::to_string).collect(),
-            ..by(Runtime::LibTensorflow)
-        };
-        load(&library("lookup"), &options)
-    };
-    let graph = choose("serving_default", &["upper"]).unwrap();
-    assert_eq!(graph.outputs().len(), 1);
-    let error = choose("serving", &[]).unwrap_err().to_string();
-    assert!(
-        error.contains("`serving`") && error.contains("serving_default"),
-        "{error}"
-    );
-    let error = choose("serving_default", &["lower"])
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("`lower`") && error.contains("upper"),
-        "{error}"
-    );
-}
-
-/// Files come from a message: none may be written elsewhere.
-#[test]
-fn a_saved_model_with_files_outside_of_it_is_refused() {
-    if !is_there(Runtime::LibTensorflow) {
-        return;
-    }
-    let good = Directory::open(&library("lookup"), 1 << 20).unwrap();
-    let outside = std::env::temp_dir().join(format!("outside-{}", std::process::id()));
-    let up = format!("../{}", outside.file_name().unwrap().to_str().unwrap());
-    for name in [up.as_str(), outside.to_str().unwrap(), "variables/../../x"] {
-        let files = good
-            .files()
-            .map(|(path, bytes)| (path.to_owned(), bytes.to_vec()));
-        let files = files.chain([(name.to_owned(), vec![1])]).collect();
-        let error = Graph::from_saved_model(&Directory::new(files), &by(Runtime::LibTensorflow));
-        let error = error.unwrap_err().to_string();
-        assert!(error.contains("outside"), "{error}");
-        assert!(!outside.exists());
-    }
-}
-
-#[test]
 fn a_loop_is_served_by_tensorflow() {
     let native = load(&library("loop.pb"), &by(Runtime::Native)).unwrap_err();
     assert!(native.to_string().contains("NextIteration"), "{native}");
@@ -276,10 +186,10 @@ fn a_loop_is_served_by_tensorflow() {
     let table = cells(&library("loop.csv"));
     let mut scores = Vec::new();
     let values = graph
-        .run_rows(&numbers(&table, 0, 2), 6, &mut graph.scratch(), &mut scores)
+        .run_rows(&columns(&table, 0, 2), 6, &mut graph.scratch(), &mut scores)
         .unwrap();
     assert_eq!(values, 2);
-    assert_close(&scores, &numbers(&table, 2, 4), "loop");
+    assert_close(&scores, &columns(&table, 2, 4), "loop");
 }
 
 #[test]
@@ -291,11 +201,7 @@ fn a_table_of_a_frozen_graph_is_filled_before_it_is_asked() {
     let table = cells(&library("table.csv"));
     let words = Tensor::new(vec![6], Data::Text(texts(&table, 0))).unwrap();
     let outputs = graph.run(&[words], &mut graph.scratch()).unwrap();
-    assert_close(
-        &as_numbers(&outputs[0].data),
-        &numbers(&table, 1, 2),
-        "table",
-    );
+    assert_close(&numbers(&outputs[0].data), &columns(&table, 1, 2), "table");
 }
 
 #[test]
@@ -338,10 +244,10 @@ fn a_loop_is_served_by_onnx_runtime() {
     let table = cells(&library("onnx_loop.csv"));
     let mut scores = Vec::new();
     let values = graph
-        .run_rows(&numbers(&table, 0, 2), 6, &mut graph.scratch(), &mut scores)
+        .run_rows(&columns(&table, 0, 2), 6, &mut graph.scratch(), &mut scores)
         .unwrap();
     assert_eq!(values, 1);
-    assert_close(&scores, &numbers(&table, 2, 3), "loop");
+    assert_close(&scores, &columns(&table, 2, 3), "loop");
 }
 
 /// Labels are text here, and the probabilities were dictionaries.
@@ -354,13 +260,13 @@ fn labels_of_text_are_those_of_the_largest_probability() {
     let graph = load(&path, &by(Runtime::OnnxRuntime)).unwrap();
     let rows = cells(&directory("tests/exports/rows.csv"));
     let count = rows.len();
-    let batch = Tensor::new(vec![count, 11], floats(&numbers(&rows, 0, 11))).unwrap();
+    let batch = Tensor::new(vec![count, 11], floats(&columns(&rows, 0, 11))).unwrap();
     let outputs = graph.run(&[batch], &mut graph.scratch()).unwrap();
     let Data::Text(labels) = &outputs[0].data else {
         panic!("{:?}", outputs[0]);
     };
     assert_eq!(outputs[1].shape, [count, 3]);
-    let probabilities = as_numbers(&outputs[1].data);
+    let probabilities = numbers(&outputs[1].data);
     let mut of_class: [Option<&String>; 3] = [None; 3];
     for (label, row) in labels.iter().zip(probabilities.chunks(3)) {
         assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-5, "{row:?}");
@@ -381,9 +287,9 @@ fn threads_share_a_graph_of_a_library() {
         }
         let path = directory("tests/exports").join(name);
         let graph = load(&path, &by(runtime)).unwrap();
-        let rows = numbers(&cells(&directory("tests/exports/rows.csv")), 0, 11);
+        let rows = columns(&cells(&directory("tests/exports/rows.csv")), 0, 11);
         let table = cells(&path.with_extension("csv"));
-        let expected = numbers(&table, 0, table[0].len());
+        let expected = columns(&table, 0, table[0].len());
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {

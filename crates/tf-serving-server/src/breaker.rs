@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serving::Gauge;
@@ -19,15 +20,49 @@ const MOST_FAILURES: u32 = 5;
 pub(crate) struct Breaker {
     state: RefCell<State>,
     changed: Notify,
-    server: String,
-    /// 0: closed, 1: half open, 2: open.
+    /// What it keeps requests back from, for the log.
+    subject: String,
+    levels: Rc<Levels>,
+}
+
+/// How many breakers are closed, half open and open, and the worst of these as a metric.
+pub(crate) struct Levels {
+    counts: RefCell<[usize; 3]>,
     gauge: Gauge,
+}
+
+impl Levels {
+    pub(crate) fn new(gauge: Gauge) -> Rc<Self> {
+        let counts = RefCell::default();
+        Rc::new(Self { counts, gauge })
+    }
+
+    /// A breaker leaves a level, and has another one.
+    fn shift(&self, from: Option<Phase>, to: Option<Phase>) {
+        let mut counts = self.counts.borrow_mut();
+        if let Some(phase) = from {
+            counts[phase.level()] -= 1;
+        }
+        if let Some(phase) = to {
+            counts[phase.level()] += 1;
+        }
+        let worst = counts.iter().rposition(|count| *count > 0);
+        self.gauge.set(worst.unwrap_or_default() as i64);
+    }
 }
 
 struct State {
     failures: u32,
     phase: Phase,
     backoff: Backoff,
+}
+
+/// Leave to send a request.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub(crate) struct Pass {
+    /// It is the one that a half-open breaker lets pass.
+    pub(crate) probes: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +72,30 @@ enum Phase {
     Probing,
 }
 
+impl Phase {
+    fn level(self) -> usize {
+        match self {
+            Self::Closed => 0,
+            Self::Probing => 1,
+            Self::Open(_) => 2,
+        }
+    }
+}
+
+impl Drop for Breaker {
+    fn drop(&mut self) {
+        self.levels.shift(Some(self.state.get_mut().phase), None);
+    }
+}
+
 impl Breaker {
-    pub(crate) fn new(server: String, shortest: Duration, longest: Duration, gauge: Gauge) -> Self {
+    pub(crate) fn new(
+        subject: String,
+        shortest: Duration,
+        longest: Duration,
+        levels: &Rc<Levels>,
+    ) -> Self {
+        levels.shift(None, Some(Phase::Closed));
         let state = State {
             failures: 0,
             phase: Phase::Closed,
@@ -47,8 +104,8 @@ impl Breaker {
         Self {
             state: RefCell::new(state),
             changed: Notify::new(),
-            server,
-            gauge,
+            subject,
+            levels: Rc::clone(levels),
         }
     }
 
@@ -58,17 +115,17 @@ impl Breaker {
     }
 
     /// Waits until a request may be sent. What becomes of it has to be told.
-    pub(crate) async fn pass(&self) {
+    pub(crate) async fn pass(&self) -> Pass {
         loop {
             let changed = self.changed.notified();
             let phase = self.state.borrow().phase;
             match phase {
-                Phase::Closed => return,
+                Phase::Closed => return Pass { probes: false },
                 Phase::Probing => changed.await,
                 Phase::Open(until) if Instant::now() >= until => {
-                    tracing::info!("{}: half open, one request is tried", self.server);
+                    tracing::debug!("{}: half open, one request is tried", self.subject);
                     self.enter(Phase::Probing);
-                    return;
+                    return Pass { probes: true };
                 }
                 Phase::Open(until) => {
                     tokio::select! {
@@ -77,6 +134,16 @@ impl Breaker {
                     }
                 }
             }
+        }
+    }
+
+    /// Whether it opens if this request fails.
+    pub(crate) fn is_at_stake(&self, pass: Pass) -> bool {
+        let state = self.state.borrow();
+        match state.phase {
+            Phase::Closed => state.failures.saturating_add(1) >= MOST_FAILURES,
+            Phase::Probing => pass.probes,
+            Phase::Open(_) => false,
         }
     }
 
@@ -89,50 +156,45 @@ impl Breaker {
             return;
         }
         drop(state);
-        tracing::info!("{}: closed, it answers again", self.server);
+        tracing::info!("{}: closed, it answers again", self.subject);
         self.enter(Phase::Closed);
     }
 
-    /// A request was not answered.
-    pub(crate) fn failed(&self, reason: &str) {
+    /// A request that had leave was not answered.
+    pub(crate) fn failed(&self, pass: Pass, reason: &str) {
+        // Others that were under way when it opened say nothing new.
+        let opens = self.is_at_stake(pass);
         let mut state = self.state.borrow_mut();
         state.failures = state.failures.saturating_add(1);
-        let opens = match state.phase {
-            // Others that were under way when it opened say nothing new.
-            Phase::Open(_) => false,
-            Phase::Closed => state.failures >= MOST_FAILURES,
-            Phase::Probing => true,
-        };
+        let is_news = state.phase == Phase::Closed;
         if !opens {
             return;
         }
         let pause = state.backoff.next();
         drop(state);
-        tracing::warn!("{}: open for {pause:?}: {reason}", self.server);
+        if is_news {
+            tracing::warn!("{}: open for {pause:?}: {reason}", self.subject);
+        } else {
+            tracing::debug!("{}: open for {pause:?}: {reason}", self.subject);
+        }
         self.enter(Phase::Open(Instant::now() + pause));
     }
 
     fn enter(&self, phase: Phase) {
-        self.state.borrow_mut().phase = phase;
-        self.gauge.set(match phase {
-            Phase::Closed => 0,
-            Phase::Probing => 1,
-            Phase::Open(_) => 2,
-        });
+        let before = std::mem::replace(&mut self.state.borrow_mut().phase, phase);
+        self.levels.shift(Some(before), Some(phase));
         self.changed.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
 
     fn breaker() -> Rc<Breaker> {
-        let gauge = Gauge::new("breaker", "a test").unwrap();
         let second = Duration::from_secs(1);
-        Rc::new(Breaker::new("test".to_owned(), second, second, gauge))
+        let levels = Levels::new(Gauge::new("breaker", "a test").unwrap());
+        Rc::new(Breaker::new("test".to_owned(), second, second, &levels))
     }
 
     async fn passes(breaker: &Breaker) -> bool {
@@ -140,26 +202,31 @@ mod tests {
         tokio::time::timeout(moment, breaker.pass()).await.is_ok()
     }
 
+    async fn fail(breaker: &Breaker, times: u32) {
+        for _ in 0..times {
+            let pass = breaker.pass().await;
+            breaker.failed(pass, "away");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn failures_in_a_row_open_it_and_a_probe_closes_it() {
         let breaker = breaker();
-        for _ in 1..MOST_FAILURES {
-            breaker.failed("away");
-        }
+        fail(&breaker, MOST_FAILURES - 1).await;
         breaker.succeeded();
         for _ in 0..MOST_FAILURES {
             assert!(passes(&breaker).await, "not that many in a row yet");
-            breaker.failed("away");
+            fail(&breaker, 1).await;
         }
         assert!(!breaker.is_closed());
         assert!(!passes(&breaker).await);
-        assert_eq!(breaker.gauge.get(), 2);
-        breaker.pass().await;
-        assert_eq!(breaker.gauge.get(), 1);
+        assert_eq!(breaker.levels.gauge.get(), 2);
+        let probe = breaker.pass().await;
+        assert_eq!(breaker.levels.gauge.get(), 1);
         assert!(!passes(&breaker).await, "one probe at a time");
-        breaker.failed("still away");
-        assert_eq!(breaker.gauge.get(), 2);
-        breaker.pass().await;
+        breaker.failed(probe, "still away");
+        assert_eq!(breaker.levels.gauge.get(), 2);
+        let _probe = breaker.pass().await;
         breaker.succeeded();
         assert!(breaker.is_closed());
         assert!(passes(&breaker).await);
@@ -168,10 +235,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_passes_when_the_probe_succeeds() {
         let breaker = breaker();
-        (0..MOST_FAILURES).for_each(|_| breaker.failed("away"));
-        breaker.pass().await;
+        fail(&breaker, MOST_FAILURES).await;
+        let _probe = breaker.pass().await;
         let others = async { tokio::join!(breaker.pass(), breaker.pass()) };
         let probe = async { breaker.succeeded() };
-        tokio::join!(others, probe);
+        let ((one, other), ()) = tokio::join!(others, probe);
+        assert!(!one.probes && !other.probes);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_it_is_half_open_only_the_probe_counts() {
+        let breaker = breaker();
+        let late = breaker.pass().await;
+        fail(&breaker, MOST_FAILURES).await;
+        let probe = breaker.pass().await;
+        breaker.failed(late, "was under way when it opened");
+        assert_eq!(breaker.levels.gauge.get(), 1);
+        breaker.failed(probe, "away");
+        assert_eq!(breaker.levels.gauge.get(), 2);
     }
 }

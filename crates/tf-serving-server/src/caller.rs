@@ -1,7 +1,9 @@
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{Element, Feed, Port, Record, Score, ScoreError, Signature};
+use model::{Detail, Element, Feed, Port, Record, Schema, Score, ScoreError, Signature, Tensor};
 use serving::{Counter, Gauge};
 use tokio::sync::Semaphore;
 
@@ -11,6 +13,8 @@ use crate::protocol::{Answer, Description, Failure, Protocol, USUAL_SIGNATURE};
 
 /// How often a request is sent, at most, that gets something which is no answer.
 const MOST_UNCLEAR: u32 = 5;
+/// How often the model may change, at most, while the same records are scored.
+const MOST_CHANGES: u32 = 3;
 /// The pauses between two tries, at first and at last at most.
 pub(crate) const SHORTEST: Duration = Duration::from_millis(50);
 pub(crate) const LONGEST: Duration = Duration::from_secs(2);
@@ -18,7 +22,6 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(2);
 /// What all requests to a model server have in common.
 pub(crate) struct Caller {
     pub(crate) protocol: Box<dyn Protocol>,
-    pub(crate) breaker: Breaker,
     /// A permit for each request that may be under way.
     pub(crate) permits: Semaphore,
     pub(crate) timeout: Duration,
@@ -26,6 +29,8 @@ pub(crate) struct Caller {
     pub(crate) input: Option<String>,
     /// The signature that is asked for, if one is.
     pub(crate) signature: Option<String>,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) detail: Detail,
     pub(crate) requests: Counter,
     pub(crate) retries: Counter,
     pub(crate) in_flight: Gauge,
@@ -35,9 +40,19 @@ pub(crate) struct Caller {
 pub(crate) struct Known {
     pub(crate) name: String,
     pub(crate) description: Description,
-    pub(crate) signature: Signature,
+    signature: Signature,
+    breaker: Rc<Breaker>,
     /// The server says that it is not there, for now.
     pub(crate) gone: Cell<bool>,
+    /// Another one is known by now.
+    pub(crate) replaced: Cell<bool>,
+    example: OnceCell<Example>,
+}
+
+/// A request that the model has answered, and so will answer again while it is well.
+struct Example {
+    inputs: Vec<(String, Tensor)>,
+    rows: usize,
 }
 
 /// What became of a record.
@@ -47,6 +62,25 @@ pub(crate) struct Said {
     pub(crate) version: Option<i64>,
     /// What the request took, in nanoseconds, of which each record has the same part.
     pub(crate) took_ns: u64,
+}
+
+/// What became of the records of a request.
+pub(crate) struct Scores {
+    pub(crate) said: Vec<Said>,
+    /// The model, if it turned out to be another one than was known.
+    pub(crate) newer: Option<Rc<Known>>,
+}
+
+/// The model is another one than was known.
+struct Changed(Rc<Known>);
+
+/// Records that are scored by a model, which may be another one before that is done.
+struct Scoring<'a> {
+    caller: &'a Caller,
+    known: &'a Rc<Known>,
+    /// How often it may change yet.
+    changes: u32,
+    said: Vec<Said>,
 }
 
 /// Counts a request while it is under way.
@@ -66,17 +100,40 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Caller {
+    /// Looks a model up, once: what was known before, if that is still right.
+    pub(crate) async fn look(
+        &self,
+        name: &str,
+        breaker: &Rc<Breaker>,
+        before: Option<&Rc<Known>>,
+    ) -> Result<Rc<Known>, Failure> {
+        let description = self.describe(name, breaker).await?;
+        if let Some(before) = before.filter(|known| known.description == description) {
+            return Ok(Rc::clone(before));
+        }
+        let (inputs, outputs) = (&description.inputs, &description.outputs);
+        let signature = Signature::new(inputs, outputs, &self.schema, self.detail);
+        Ok(Rc::new(Known {
+            name: name.to_owned(),
+            signature: signature.map_err(|refusal| Failure::Refused(refusal.to_string()))?,
+            description,
+            breaker: Rc::clone(breaker),
+            gone: Cell::default(),
+            replaced: Cell::default(),
+            example: OnceCell::new(),
+        }))
+    }
+
     /// Asks once what a model takes and says.
-    pub(crate) async fn describe(&self, model: &str) -> Result<Description, Failure> {
+    async fn describe(&self, model: &str, breaker: &Breaker) -> Result<Description, Failure> {
         let Some(input) = &self.input else {
-            return self.attempt(self.protocol.describe(model)).await;
+            let request = self.protocol.describe(model);
+            return self.attempt(breaker, None, request).await;
         };
+        let usual = || USUAL_SIGNATURE.to_owned();
         Ok(Description {
             version: None,
-            signature: self
-                .signature
-                .clone()
-                .unwrap_or_else(|| USUAL_SIGNATURE.to_owned()),
+            signature: self.signature.clone().unwrap_or_else(usual),
             inputs: vec![Port {
                 name: input.clone(),
                 shape: vec![None, None],
@@ -87,61 +144,24 @@ impl Caller {
     }
 
     /// Has records scored, in order.
-    pub(crate) async fn score(&self, known: &Known, records: &[&Record]) -> Vec<Said> {
-        let mut said = Vec::with_capacity(records.len());
-        let mut feed = known.signature.feed();
-        // Since the last request: whether the record is in the next one, or why not.
-        let mut waiting: Vec<(&Record, Option<ScoreError>)> = Vec::new();
-        for record in records {
-            let mut pushed = feed.push(record);
-            if matches!(pushed, Ok(false)) {
-                self.send(known, feed, &mut waiting, &mut said).await;
-                feed = known.signature.feed();
-                pushed = feed.push(record);
+    ///
+    /// What the server refuses may have been made for a model that is there no more. So before a
+    /// record is given up the model is looked up, and where it has changed all is done again.
+    pub(crate) async fn score(&self, known: &Rc<Known>, records: &[&Record]) -> Scores {
+        let mut newer: Option<Rc<Known>> = None;
+        let mut changes = MOST_CHANGES;
+        loop {
+            let scoring = Scoring {
+                caller: self,
+                known: newer.as_ref().unwrap_or(known),
+                changes,
+                said: Vec::with_capacity(records.len()),
+            };
+            match scoring.run(records).await {
+                Ok(said) => return Scores { said, newer },
+                Err(Changed(model)) => newer = Some(model),
             }
-            waiting.push((record, pushed.err()));
-        }
-        self.send(known, feed, &mut waiting, &mut said).await;
-        said
-    }
-
-    /// Sends the records that wait. Where the server does not take them together, each is sent alone,
-    /// so that one that is bad does not fail its neighbours.
-    async fn send(
-        &self,
-        known: &Known,
-        mut feed: Feed,
-        waiting: &mut Vec<(&Record, Option<ScoreError>)>,
-        said: &mut Vec<Said>,
-    ) {
-        let rows = feed.len();
-        let together = match rows {
-            0 => Err(String::new()),
-            _ => self.exchange(known, &mut feed).await,
-        };
-        let mut row = 0;
-        for (record, unfit) in waiting.drain(..) {
-            if let Some(error) = unfit {
-                said.push(known.failed(error));
-                continue;
-            }
-            said.push(match &together {
-                Ok(reply) => reply.of(known, row, rows),
-                Err(_) if rows > 1 => self.alone(known, record).await,
-                Err(reason) => known.failed(ScoreError::Elsewhere(reason.as_str().into())),
-            });
-            row += 1;
-        }
-    }
-
-    async fn alone(&self, known: &Known, record: &Record) -> Said {
-        let mut feed = known.signature.feed();
-        if let Err(error) = feed.push(record) {
-            return known.failed(error);
-        }
-        match self.exchange(known, &mut feed).await {
-            Ok(reply) => reply.of(known, 0, 1),
-            Err(reason) => known.failed(ScoreError::Elsewhere(reason.into())),
+            changes -= 1;
         }
     }
 
@@ -156,7 +176,7 @@ impl Caller {
                 .protocol
                 .predict(&known.name, &known.description, inputs, rows);
             let mut took = Duration::ZERO;
-            let answer = self.attempt(async {
+            let answer = self.attempt(&known.breaker, Some(known), async {
                 let started = Instant::now();
                 let answer = predicted.await?;
                 took = started.elapsed();
@@ -166,6 +186,7 @@ impl Caller {
             match answer.await {
                 Ok(answer) => {
                     known.gone.set(false);
+                    known.example.get_or_init(|| Example::of(feed));
                     let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
                     let took_ns = took / rows.max(1) as u64;
                     return Ok(Reply { answer, took_ns });
@@ -174,7 +195,11 @@ impl Caller {
                 Err(Failure::Unclear(reason)) => {
                     unclear += 1;
                     if unclear == MOST_UNCLEAR {
-                        return Err(reason);
+                        // A server that answers nobody will answer this, too, when it is well.
+                        if self.is_well(known).await != Some(false) {
+                            return Err(reason);
+                        }
+                        unclear = 0;
                     }
                 }
                 Err(Failure::NoModel(reason)) => {
@@ -184,53 +209,201 @@ impl Caller {
                 }
                 Err(Failure::Unavailable(_)) => {}
             }
+            if known.replaced.get() {
+                return Err("the model was replaced".to_owned());
+            }
             self.retries.inc();
             tokio::time::sleep(backoff.next()).await;
         }
     }
 
-    /// One request, when it may be sent.
+    /// One request to a model, when it may be sent.
     async fn attempt<T>(
         &self,
+        breaker: &Breaker,
+        known: Option<&Known>,
         request: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        // The semaphore is never closed.
-        let _permit = self.permits.acquire().await;
-        self.breaker.pass().await;
-        let answer = {
-            let _under_way = UnderWay::begin(&self.in_flight);
-            self.requests.inc();
-            tokio::time::timeout(self.timeout, request).await
+        let (pass, _permit) = loop {
+            let pass = breaker.pass().await;
+            // The semaphore is never closed.
+            let permit = self.permits.acquire().await;
+            if pass.probes || breaker.is_closed() {
+                break (pass, permit);
+            }
         };
-        let answer = answer.unwrap_or_else(|_| {
-            let reason = format!("no answer within {:?}", self.timeout);
-            Err(Failure::Unavailable(reason))
-        });
+        let answer = self.in_time(request).await;
         match &answer {
-            Err(Failure::Unavailable(reason) | Failure::Unclear(reason)) => {
-                self.breaker.failed(reason);
+            Err(failure @ (Failure::Unavailable(_) | Failure::Unclear(_))) => {
+                let asks = matches!(failure, Failure::Unclear(_)) && breaker.is_at_stake(pass);
+                match known.filter(|_| asks) {
+                    // It has its reasons, which are in the request.
+                    Some(known) if self.is_well(known).await == Some(true) => breaker.succeeded(),
+                    _ => breaker.failed(pass, failure.reason()),
+                }
             }
             // It works.
-            Ok(_) | Err(Failure::NoModel(_) | Failure::Refused(_)) => self.breaker.succeeded(),
+            Ok(_) | Err(Failure::NoModel(_) | Failure::Refused(_)) => breaker.succeeded(),
         }
         answer
     }
+
+    /// Whether the server answers what it has answered before, if it has.
+    async fn is_well(&self, known: &Known) -> Option<bool> {
+        let Example { inputs, rows } = known.example.get()?;
+        let inputs = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        let predicted =
+            self.protocol
+                .predict(&known.name, &known.description, inputs.collect(), *rows);
+        let checked = async { check(known, &predicted.await?, *rows) };
+        let answer = self.in_time(checked).await;
+        Some(!matches!(
+            answer,
+            Err(Failure::Unavailable(_) | Failure::Unclear(_))
+        ))
+    }
+
+    async fn in_time<T>(
+        &self,
+        request: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let _under_way = UnderWay::begin(&self.in_flight);
+        self.requests.inc();
+        let sent = Instant::now();
+        let answer = tokio::time::timeout(self.timeout, request).await;
+        answer.unwrap_or_else(|_| {
+            self.protocol.timed_out(sent);
+            let reason = format!("no answer within {:?}", self.timeout);
+            Err(Failure::Unavailable(reason))
+        })
+    }
 }
 
-/// Whether there is a row for each record in every output.
-fn check(known: &Known, answer: &Answer, rows: usize) -> Result<(), Failure> {
-    let batched = known.signature.takes_batches();
-    let short = |shape: &[usize]| batched && shape.first() != Some(&rows);
-    match answer.outputs.iter().find(|output| short(&output.shape)) {
-        Some(output) => Err(Failure::Unclear(format!(
-            "an output has the shape {:?} for {rows} records",
-            output.shape
-        ))),
-        None if answer.outputs.is_empty() => {
-            Err(Failure::Unclear("an answer without outputs".to_owned()))
+impl Scoring<'_> {
+    async fn run(mut self, records: &[&Record]) -> Result<Vec<Said>, Changed> {
+        let mut feed = self.known.signature.feed();
+        // Since the last request: whether the record is in the next one, or why not.
+        let mut waiting: Vec<(&Record, Option<ScoreError>)> = Vec::new();
+        for record in records {
+            let mut pushed = feed.push(record);
+            if matches!(pushed, Ok(false)) {
+                self.send(feed, &mut waiting).await?;
+                feed = self.known.signature.feed();
+                pushed = feed.push(record);
+            }
+            waiting.push((record, pushed.err()));
         }
-        None => Ok(()),
+        self.send(feed, &mut waiting).await?;
+        Ok(self.said)
     }
+
+    /// Sends the records that wait. Where the server does not take them together, each is sent alone,
+    /// so that one that is bad does not fail its neighbours.
+    async fn send(
+        &mut self,
+        mut feed: Feed,
+        waiting: &mut Vec<(&Record, Option<ScoreError>)>,
+    ) -> Result<(), Changed> {
+        let rows = feed.len();
+        let together = match rows {
+            0 => Err(String::new()),
+            _ => self.caller.exchange(self.known, &mut feed).await,
+        };
+        let mut row = 0;
+        for (record, unfit) in waiting.drain(..) {
+            if let Some(error) = unfit {
+                self.give_up(error).await?;
+                continue;
+            }
+            match &together {
+                Ok(reply) => self.said.push(reply.of(self.known, row, rows)),
+                Err(_) if rows > 1 => self.alone(record).await?,
+                Err(reason) => self.give_up(elsewhere(reason)).await?,
+            }
+            row += 1;
+        }
+        Ok(())
+    }
+
+    async fn alone(&mut self, record: &Record) -> Result<(), Changed> {
+        let mut feed = self.known.signature.feed();
+        if let Err(error) = feed.push(record) {
+            return self.give_up(error).await;
+        }
+        match self.caller.exchange(self.known, &mut feed).await {
+            Ok(reply) => self.said.push(reply.of(self.known, 0, 1)),
+            Err(reason) => self.give_up(elsewhere(&reason)).await?,
+        }
+        Ok(())
+    }
+
+    /// The record has no score, unless the model is another one by now.
+    async fn give_up(&mut self, error: ScoreError) -> Result<(), Changed> {
+        let (known, breaker) = (self.known, &self.known.breaker);
+        if self.changes > 0
+            && let Ok(newer) = self.caller.look(&known.name, breaker, Some(known)).await
+            && !Rc::ptr_eq(&newer, known)
+        {
+            return Err(Changed(newer));
+        }
+        self.said.push(Said {
+            score: Err(error),
+            version: self.known.description.version,
+            took_ns: 0,
+        });
+        Ok(())
+    }
+}
+
+fn elsewhere(reason: &str) -> ScoreError {
+    ScoreError::Elsewhere(reason.into())
+}
+
+/// Whether every output is what was described, with a row for each record.
+fn check(known: &Known, answer: &Answer, rows: usize) -> Result<(), Failure> {
+    let unclear = |what: String| Err(Failure::Unclear(what));
+    if answer.outputs.is_empty() {
+        return unclear("an answer without outputs".to_owned());
+    }
+    let rows = known.signature.takes_batches().then_some(rows);
+    let mut described = known.description.outputs.iter();
+    for output in &answer.outputs {
+        let shape = &output.shape;
+        if rows.is_some_and(|rows| shape.first() != Some(&rows)) {
+            return unclear(format!(
+                "an output has the shape {shape:?} for {rows:?} records"
+            ));
+        }
+        let Some(port) = described.next() else {
+            continue;
+        };
+        let element = output.data.element();
+        if element != port.element {
+            let Port {
+                name,
+                element: described,
+                ..
+            } = port;
+            return unclear(format!("the output `{name}` is {element}, not {described}"));
+        }
+        // How many axes there are may differ: an axis of one is left out now and then.
+        let axes = usize::from(rows.is_some());
+        let volume = |lengths: &[usize]| lengths.iter().product::<usize>();
+        let lengths = port.shape.get(axes..).unwrap_or_default();
+        let lengths: Option<Vec<usize>> = lengths.iter().copied().collect();
+        let found = volume(shape.get(axes..).unwrap_or_default());
+        if lengths.is_some_and(|lengths| volume(&lengths) != found) {
+            let Port {
+                name,
+                shape: described,
+                ..
+            } = port;
+            return unclear(format!(
+                "the output `{name}` has the shape {shape:?}, not {described:?}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 struct Reply {
@@ -248,12 +421,15 @@ impl Reply {
     }
 }
 
-impl Known {
-    fn failed(&self, error: ScoreError) -> Said {
-        Said {
-            score: Err(error),
-            version: self.description.version,
-            took_ns: 0,
+impl Example {
+    fn of(feed: &mut Feed) -> Self {
+        let rows = feed.len();
+        let inputs = feed.tensors();
+        Self {
+            inputs: inputs
+                .map(|(name, t)| (name.to_owned(), t.clone()))
+                .collect(),
+            rows,
         }
     }
 }

@@ -10,9 +10,9 @@ use model::Record;
 use serving::{Batch, Delivery, Questions, Records, Shutdown};
 use tokio::time::Instant;
 
-use crate::caller::{Caller, Said};
+use crate::caller::{Caller, Known, Scores};
 use crate::lane::{Lane, Terms};
-use crate::protocol::{Description, Failure};
+use crate::protocol::Failure;
 
 /// How long requests under way may take after the wish to end. What is not answered then is not
 /// committed, and comes again.
@@ -37,11 +37,11 @@ enum Event {
         data_type: Arc<str>,
         slot: u64,
         batch: Batch,
-        said: Vec<Said>,
+        scores: Scores,
     },
-    Described {
+    Found {
         data_type: Arc<str>,
-        found: Result<Description, Failure>,
+        found: Result<Rc<Known>, Failure>,
     },
 }
 
@@ -106,12 +106,11 @@ impl Dispatch {
         }
     }
 
-    /// An open breaker stops reading, and so do records that wait for their turn. Those that wait for
-    /// their model do not: the source counts them.
+    /// Whether there is a data type that can take more. Records of others that come with its own wait
+    /// here: the source counts them, and stops at some 100,000.
     fn wants_records(&self) -> bool {
-        let flowing = self.lanes.values().filter(|lane| lane.flows());
-        let waiting: usize = flowing.map(|lane| lane.records).sum();
-        self.caller.breaker.is_closed() && waiting < self.terms.slots * self.terms.size.get()
+        let mut lanes = self.lanes.values();
+        self.lanes.is_empty() || lanes.any(|lane| lane.takes(&self.terms))
     }
 
     fn enter(&mut self, batch: Batch) {
@@ -120,7 +119,7 @@ impl Dispatch {
             let lane = self.lanes.entry(Arc::clone(&data_type));
             let lane = lane.or_insert_with(|| {
                 let model = model.clone().unwrap_or_else(|| data_type.to_string());
-                Lane::new(data_type, model)
+                Lane::new(data_type, model, &self.terms)
             });
             lane.enter(batch, &self.terms);
         }
@@ -128,6 +127,9 @@ impl Dispatch {
 
     /// Sends what can be sent. Returns when to look again.
     fn advance(&mut self) -> Option<Instant> {
+        // Each gets its share of the requests, so that one whose answers are late leaves the others theirs.
+        let busy = self.lanes.values().filter(|lane| !lane.is_idle()).count();
+        let share = (self.terms.slots / busy.max(1)).max(1);
         let mut wake: Option<Instant> = None;
         let mut later = |at: Option<Instant>| {
             wake = [wake, at].into_iter().flatten().min();
@@ -138,17 +140,18 @@ impl Dispatch {
                 Ok(()) => {
                     lane.looking = true;
                     let (caller, model) = (Rc::clone(&self.caller), lane.model.clone());
-                    let data_type = Arc::clone(data_type);
+                    let (data_type, breaker) = (Arc::clone(data_type), Rc::clone(&lane.breaker));
+                    let known = lane.known.clone();
                     let look = async move {
-                        let found = caller.describe(&model).await;
-                        Event::Described { data_type, found }
+                        let found = caller.look(&model, &breaker, known.as_ref()).await;
+                        Event::Found { data_type, found }
                     };
                     self.calls.push(look.boxed_local());
                 }
                 Err(at) => later(at),
             }
             loop {
-                match lane.next(&self.terms) {
+                match lane.next(share, &self.terms, &self.delivery) {
                     Ok((slot, batch)) => {
                         let Some(known) = lane.known.clone() else {
                             break;
@@ -157,13 +160,13 @@ impl Dispatch {
                         let data_type = Arc::clone(data_type);
                         let call = async move {
                             let records: Vec<&Record> = batch.records().collect();
-                            let said = caller.score(&known, &records).await;
+                            let scores = caller.score(&known, &records).await;
                             drop(records);
                             Event::Scored {
                                 data_type,
                                 slot,
                                 batch,
-                                said,
+                                scores,
                             }
                         };
                         self.calls.push(call.boxed_local());
@@ -185,12 +188,12 @@ impl Dispatch {
                 data_type,
                 slot,
                 batch,
-                said,
+                scores,
             } => {
                 let lane = self.lanes.get_mut(&data_type);
-                lane.map(|lane| lane.done(slot, batch, said, &self.terms))
+                lane.map(|lane| lane.done(slot, batch, scores, &self.terms))
             }
-            Event::Described { data_type, found } => {
+            Event::Found { data_type, found } => {
                 let lane = self.lanes.get_mut(&data_type);
                 lane.map(|lane| lane.looked(found, &self.terms))
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
+use std::time::Instant;
 
 use bytes::Bytes;
 use configuration::TfServingServer;
@@ -17,7 +18,9 @@ use protobufs::tensorflow::{DataType, TensorInfo, TensorProto, TensorShapeProto}
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use crate::protocol::{Answer, Description, Failure, Protocol, Reply, chain, shortened, signature};
+use crate::protocol::{
+    Answer, Description, Failure, Protocol, Renewed, Reply, chain, shortened, signature,
+};
 use crate::rest::{LARGEST, port};
 
 const PREDICT: &str = "/tensorflow.serving.PredictionService/Predict";
@@ -30,7 +33,7 @@ const MOST_IMPLIED: usize = 1 << 24;
 
 /// A client of the gRPC interface: one connection, which is made again when it breaks.
 pub(crate) struct Grpc {
-    channel: Channel,
+    channel: Renewed<Channel>,
     version: Option<i64>,
     /// The signature that is asked for, if one is.
     signature: Option<String>,
@@ -44,7 +47,7 @@ impl Grpc {
             .tcp_nodelay(true)
             .connect_timeout(settings.request_timeout.get());
         Ok(Self {
-            channel: endpoint.connect_lazy(),
+            channel: Renewed::new(move || endpoint.connect_lazy()),
             version: settings.model_version.map(i64::from),
             signature: settings.signature.clone(),
         })
@@ -63,7 +66,7 @@ impl Grpc {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
-        let mut client = tonic::client::Grpc::new(self.channel.clone())
+        let mut client = tonic::client::Grpc::new(self.channel.current())
             .max_decoding_message_size(LARGEST)
             .max_encoding_message_size(usize::MAX);
         client
@@ -116,6 +119,10 @@ impl Protocol for Grpc {
             })
         })
     }
+
+    fn timed_out(&self, sent: Instant) {
+        self.channel.renew(sent);
+    }
 }
 
 fn failure(status: &Status) -> Failure {
@@ -124,6 +131,12 @@ fn failure(status: &Status) -> Failure {
     let said = cause.clone().unwrap_or_else(|| shortened(status.message()));
     let reason = format!("{:?}: {said}", status.code());
     match status.code() {
+        // Fewer records may be taken. The words are those of the C core and Go, and of Java.
+        Code::ResourceExhausted
+            if said.contains("larger than max") || said.contains("exceeds maximum size") =>
+        {
+            Failure::Refused(reason)
+        }
         Code::NotFound => Failure::NoModel(reason),
         Code::Unavailable
         | Code::ResourceExhausted

@@ -5,14 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{Content, Descriptor, Detail, Digest, Schema, Signature};
+use model::{Content, Descriptor, Digest};
 use protobufs::model_descriptor::ModelType;
-use serving::{Batch, ModelState, Outcomes, Scored, ServedModel};
+use serving::{Batch, Delivery, ModelState, Outcomes, Scored, ServedModel};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::caller::{Known, LONGEST, SHORTEST, Said};
-use crate::protocol::{Description, Failure};
+use crate::breaker::{Breaker, Levels};
+use crate::caller::{Known, LONGEST, SHORTEST, Said, Scores};
+use crate::protocol::Failure;
+
+/// How long an open breaker stays open, at first and at last at most.
+const OPEN_SHORTEST: Duration = Duration::from_millis(200);
+const OPEN_LONGEST: Duration = Duration::from_secs(5);
 
 /// How often the model server is asked whether a model is still, or by now, what it was.
 const LOOK: Duration = Duration::from_secs(1);
@@ -27,6 +32,7 @@ pub(crate) struct Lane {
     /// The model's name on the server.
     pub(crate) model: String,
     pub(crate) known: Option<Rc<Known>>,
+    pub(crate) breaker: Rc<Breaker>,
     waiting: VecDeque<Batch>,
     /// Records in there.
     pub(crate) records: usize,
@@ -42,6 +48,8 @@ pub(crate) struct Lane {
     /// The server is being asked for the model.
     pub(crate) looking: bool,
     look_at: Instant,
+    /// Records have come after a while without any: what is known may be out of date.
+    rested: bool,
     backoff: Backoff,
     /// Since when the server has said that there is no such model, and nothing else.
     missing: Option<Instant>,
@@ -55,8 +63,6 @@ pub(crate) struct Lane {
 
 /// What all lanes have in common.
 pub(crate) struct Terms {
-    pub(crate) schema: Arc<Schema>,
-    pub(crate) detail: Detail,
     /// Records in a request, at most.
     pub(crate) size: NonZeroUsize,
     pub(crate) delay: Duration,
@@ -67,15 +73,23 @@ pub(crate) struct Terms {
     /// How long a model may be missing before there is none.
     pub(crate) patience: Duration,
     pub(crate) server: String,
+    pub(crate) breakers: Rc<Levels>,
 }
 
 impl Lane {
-    pub(crate) fn new(data_type: Arc<str>, model: String) -> Self {
+    pub(crate) fn new(data_type: Arc<str>, model: String, terms: &Terms) -> Self {
         let now = Instant::now();
+        let subject = format!("{}: the model `{model}`", terms.server);
         Self {
             data_type,
             model,
             known: None,
+            breaker: Rc::new(Breaker::new(
+                subject,
+                OPEN_SHORTEST,
+                OPEN_LONGEST,
+                &terms.breakers,
+            )),
             waiting: VecDeque::new(),
             records: 0,
             since: now,
@@ -85,6 +99,7 @@ impl Lane {
             versions: 0,
             looking: false,
             look_at: now,
+            rested: false,
             backoff: Backoff::new(SHORTEST, LONGEST),
             missing: None,
             used: false,
@@ -95,9 +110,11 @@ impl Lane {
 
     /// Takes records in.
     pub(crate) fn enter(&mut self, batch: Batch, terms: &Terms) {
+        let now = Instant::now();
         if self.records == 0 {
-            self.since = Instant::now();
+            self.since = now;
         }
+        self.rested |= self.is_idle() && now >= self.look_at + LOOK;
         self.records += batch.len();
         self.used = true;
         for part in batch.chunks(terms.size) {
@@ -108,9 +125,12 @@ impl Lane {
         }
     }
 
-    /// Whether its records can be sent, as far as is known.
-    pub(crate) fn flows(&self) -> bool {
-        self.known.as_ref().is_some_and(|known| !known.gone.get())
+    /// Whether more records are to be read for it. An open breaker stops reading, and so do records
+    /// that wait for their turn. Those that wait for their model do not.
+    pub(crate) fn takes(&self, terms: &Terms) -> bool {
+        let known = self.known.as_ref();
+        let flows = known.is_some_and(|known| !known.gone.get());
+        self.breaker.is_closed() && !(flows && self.records >= terms.slots * terms.size.get())
     }
 
     /// Whether nothing of it is left to do or to keep.
@@ -124,18 +144,24 @@ impl Lane {
     }
 
     /// The records of the next request and the number of its slot, if one is to be sent now; else
-    /// when to ask again, if the time decides.
-    pub(crate) fn next(&mut self, terms: &Terms) -> Result<(u64, Batch), Option<Instant>> {
-        if self.known.is_none() || self.slots.len() >= terms.slots || self.records == 0 {
+    /// when to ask again, if the time decides. `share` requests may be under way at once.
+    pub(crate) fn next(
+        &mut self,
+        share: usize,
+        terms: &Terms,
+        delivery: &Delivery,
+    ) -> Result<(u64, Batch), Option<Instant>> {
+        if self.known.is_none() || self.rested || self.slots.len() >= share || self.records == 0 {
             return Err(None);
         }
         let due = self.since + terms.delay;
         if self.records < terms.size.get() && Instant::now() < due {
             return Err(Some(due));
         }
-        let batch = self.waiting.pop_front().ok_or(None)?;
+        let mut batch = self.waiting.pop_front().ok_or(None)?;
         self.records -= batch.len();
         self.since = Instant::now();
+        delivery.drop_taken_away(&mut batch);
         self.slots.push_back(None);
         Ok((self.first + self.slots.len() as u64 - 1, batch))
     }
@@ -157,14 +183,14 @@ impl Lane {
     /// model and do not wait for one.
     pub(crate) fn looked(
         &mut self,
-        found: Result<Description, Failure>,
+        found: Result<Rc<Known>, Failure>,
         terms: &Terms,
     ) -> Vec<Outcomes> {
-        self.looking = false;
-        self.used = false;
-        let resolved = found.and_then(|description| self.resolve(description, terms));
-        let failure = match resolved {
-            Ok(()) => {
+        (self.looking, self.used, self.rested) = (false, false, false);
+        let failure = match found {
+            Ok(known) => {
+                self.meet(known, terms);
+                self.known.iter().for_each(|known| known.gone.set(false));
                 self.backoff.reset();
                 self.complaint.clear();
                 (self.missing, self.absent) = (None, false);
@@ -180,14 +206,11 @@ impl Lane {
         match failure {
             // Requests that are under way find out for themselves.
             _ if self.known.is_some() => self.look_at = Instant::now() + LOOK,
-            Failure::NoModel(_) => {
-                // A server that has just been started may load its models while it answers.
+            // A server that has just been started may load its models while it answers, and what is
+            // in front of it may refuse everything.
+            Failure::NoModel(_) | Failure::Refused(_) => {
                 let missing = *self.missing.get_or_insert_with(Instant::now);
                 self.absent |= missing.elapsed() >= terms.patience;
-                self.look_at = Instant::now() + self.backoff.next();
-            }
-            Failure::Refused(_) => {
-                self.absent = true;
                 self.look_at = Instant::now() + self.backoff.next();
             }
             Failure::Unavailable(_) | Failure::Unclear(_) => {
@@ -198,9 +221,11 @@ impl Lane {
         self.leave_without(terms)
     }
 
-    /// Records that have no model and do not wait for one, while it is known that there is none.
+    /// Records that have no model and do not wait for one, while it is known that there is none: the
+    /// server said so a moment ago.
     pub(crate) fn leave_without(&mut self, terms: &Terms) -> Vec<Outcomes> {
-        if self.known.is_some() || !self.absent || terms.wait {
+        let out_of_date = self.looking || Instant::now() >= self.look_at;
+        if self.known.is_some() || !self.absent || out_of_date || terms.wait {
             return Vec::new();
         }
         self.records = 0;
@@ -208,31 +233,19 @@ impl Lane {
         batches.map(|batch| Outcomes::new(batch, None)).collect()
     }
 
-    fn resolve(&mut self, description: Description, terms: &Terms) -> Result<(), Failure> {
-        if let Some(known) = &self.known
-            && known.description == description
-        {
-            known.gone.set(false);
-            return Ok(());
+    /// Notes what the model is, unless that is known.
+    fn meet(&mut self, known: Rc<Known>, terms: &Terms) {
+        let before = self.known.as_ref();
+        if before.is_some_and(|before| before.description == known.description) {
+            return;
         }
-        let signature = Signature::new(
-            &description.inputs,
-            &description.outputs,
-            &terms.schema,
-            terms.detail,
-        );
-        let signature = signature.map_err(|refusal| Failure::Refused(refusal.to_string()))?;
-        let version = description.version;
+        let version = known.description.version;
         self.state(version, terms);
         let shown = version.map_or_else(|| "unknown".to_owned(), |version| version.to_string());
         tracing::info!("the model `{}` is there, version {shown}", self.model);
-        self.known = Some(Rc::new(Known {
-            name: self.model.clone(),
-            description,
-            signature,
-            gone: false.into(),
-        }));
-        Ok(())
+        if let Some(known) = self.known.replace(known) {
+            known.replaced.set(true);
+        }
     }
 
     /// A request has ended. Returns what leaves now, in the order in which it was sent.
@@ -240,9 +253,13 @@ impl Lane {
         &mut self,
         slot: u64,
         mut batch: Batch,
-        said: Vec<Said>,
+        scores: Scores,
         terms: &Terms,
     ) -> Vec<Outcomes> {
+        let Scores { said, newer } = scores;
+        if let Some(newer) = newer {
+            self.meet(newer, terms);
+        }
         let mut parts = Vec::new();
         let mut said = said.into_iter().peekable();
         // Records that one version has scored together stay together.

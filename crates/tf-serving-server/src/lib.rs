@@ -24,24 +24,19 @@ mod protocol;
 mod rest;
 
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
 use configuration::{OnNoModel, Outputs, TfServingServer};
 use model::Detail;
 use serving::{Context, Strategy};
 use tokio::sync::Semaphore;
 
-use crate::breaker::Breaker;
+use crate::breaker::Levels;
 use crate::caller::Caller;
 use crate::dispatch::Dispatch;
 use crate::grpc::Grpc;
 use crate::lane::Terms;
 use crate::protocol::Protocol;
 use crate::rest::Rest;
-
-/// How long an open breaker stays open, at first and at last at most.
-const SHORTEST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(5);
 
 /// The strategy, for [`serving::launch`].
 pub const STRATEGY: Strategy<TfServingServer> = Strategy {
@@ -66,31 +61,32 @@ fn run(context: Context, settings: &TfServingServer) -> anyhow::Result<()> {
     };
     let server = settings.server.to_string();
     let metrics = context.metrics;
-    let breaker = metrics.gauge("breaker", "0: closed, 1: half open, 2: open")?;
+    let about = "The worst breaker of a model: 0: closed, 1: half open, 2: open";
+    let breaker = metrics.gauge("breaker", about)?;
     let in_flight = settings.in_flight as usize;
     let caller = Caller {
         protocol,
-        breaker: Breaker::new(server.clone(), SHORTEST, LONGEST, breaker),
         permits: Semaphore::new(in_flight),
         timeout: settings.request_timeout.get(),
         input: settings.input.clone(),
         signature: settings.signature.clone(),
-        requests: metrics.counter("requests_total", "Requests to the model server")?,
-        retries: metrics.counter("retries_total", "Requests that were sent again")?,
-        in_flight: metrics.gauge("requests_in_flight", "Requests under way")?,
-    };
-    let terms = Terms {
         schema: context.schema,
         detail: match settings.shared.outputs {
             Outputs::Value => Detail::Value,
             Outputs::All => Detail::All,
         },
+        requests: metrics.counter("requests_total", "Requests to the model server")?,
+        retries: metrics.counter("retries_total", "Requests that were sent again")?,
+        in_flight: metrics.gauge("requests_in_flight", "Requests under way")?,
+    };
+    let terms = Terms {
         size: NonZeroUsize::new(settings.batch_size as usize).unwrap_or(NonZeroUsize::MIN),
         delay: settings.batch_delay.get(),
         slots: in_flight,
         wait: settings.shared.on_no_model == OnNoModel::Wait,
         patience: settings.model_wait.get(),
         server,
+        breakers: Levels::new(breaker),
     };
     let (asked, questions) = serving::questions();
     context.queries.answer(asked);

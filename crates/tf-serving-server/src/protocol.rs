@@ -1,5 +1,7 @@
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Instant;
 
 use model::{Port, Tensor};
 
@@ -20,6 +22,37 @@ pub(crate) trait Protocol {
         inputs: Vec<(&'a str, &'a Tensor)>,
         rows: usize,
     ) -> Reply<'a, Answer>;
+
+    /// What was sent at this time got no answer in time. Connections that are as old may be dead, and
+    /// nobody may ever say so: what is sent from now on goes over others.
+    fn timed_out(&self, sent: Instant);
+}
+
+/// A client that is replaced when its connections seem to be dead.
+pub(crate) struct Renewed<C> {
+    make: Box<dyn Fn() -> C>,
+    current: RefCell<(C, Instant)>,
+}
+
+impl<C: Clone> Renewed<C> {
+    pub(crate) fn new(make: impl Fn() -> C + 'static) -> Self {
+        Self {
+            current: RefCell::new((make(), Instant::now())),
+            make: Box::new(make),
+        }
+    }
+
+    pub(crate) fn current(&self) -> C {
+        self.current.borrow().0.clone()
+    }
+
+    /// Replaces the client, unless it is younger than that. Who still uses it may go on.
+    pub(crate) fn renew(&self, sent: Instant) {
+        let mut current = self.current.borrow_mut();
+        if current.1 <= sent {
+            *current = ((self.make)(), Instant::now());
+        }
+    }
 }
 
 /// What a model server says of a model.

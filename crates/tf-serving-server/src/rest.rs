@@ -1,7 +1,7 @@
 //! TensorFlow Serving's REST interface.
 
 use std::error::Error as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use configuration::{RequestFormat, TfServingServer};
@@ -15,7 +15,9 @@ use model::{Element, Port, Tensor};
 use serde_json::Value;
 
 use crate::json;
-use crate::protocol::{Answer, Description, Failure, Protocol, Reply, chain, shortened, signature};
+use crate::protocol::{
+    Answer, Description, Failure, Protocol, Renewed, Reply, chain, shortened, signature,
+};
 
 /// Bytes of an answer, at most.
 pub(crate) const LARGEST: usize = 64 * 1024 * 1024;
@@ -24,7 +26,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// A client of the REST interface, which keeps its connections.
 pub(crate) struct Rest {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Renewed<Client<HttpConnector, Full<Bytes>>>,
     base: String,
     version: String,
     /// The signature that is asked for, if one is.
@@ -34,14 +36,17 @@ pub(crate) struct Rest {
 
 impl Rest {
     pub(crate) fn new(settings: &TfServingServer) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(settings.request_timeout.get()));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(settings.in_flight as usize)
-            .build(connector);
+        let (timeout, in_flight) = (settings.request_timeout.get(), settings.in_flight as usize);
+        let client = Renewed::new(move || {
+            let mut connector = HttpConnector::new();
+            connector.set_nodelay(true);
+            connector.set_connect_timeout(Some(timeout));
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(in_flight)
+                .build(connector)
+        });
         let version = settings.model_version;
         Self {
             client,
@@ -64,15 +69,20 @@ impl Rest {
         let request = request
             .body(Full::new(body.into()))
             .map_err(|error| Failure::Refused(chain(&error)))?;
-        let answer = self.client.request(request).await.map_err(|error| {
-            let cause = error.source();
-            let cause = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>());
-            if cause.is_some_and(hyper::Error::is_parse) {
-                Failure::Unclear(chain(&error))
-            } else {
-                Failure::Unavailable(chain(&error))
-            }
-        })?;
+        let answer = self
+            .client
+            .current()
+            .request(request)
+            .await
+            .map_err(|error| {
+                let cause = error.source();
+                let cause = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>());
+                if cause.is_some_and(hyper::Error::is_parse) {
+                    Failure::Unclear(chain(&error))
+                } else {
+                    Failure::Unavailable(chain(&error))
+                }
+            })?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), LARGEST).collect().await;
         if status == StatusCode::OK {
@@ -107,6 +117,10 @@ impl Protocol for Rest {
             let body = self.call(Method::POST, url, body).await?;
             answer(&body, description)
         })
+    }
+
+    fn timed_out(&self, sent: Instant) {
+        self.client.renew(sent);
     }
 }
 

@@ -6,6 +6,7 @@ mod scenarios {
     pub(super) mod faults;
     pub(super) mod models;
     pub(super) mod script;
+    pub(super) mod wire;
 }
 
 use scenarios::models::Place;

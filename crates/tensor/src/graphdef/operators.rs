@@ -12,7 +12,8 @@ mod slices;
 
 use super::attributes::datum;
 use super::messages::NodeDef;
-use super::routine::{known, lower, lower_to};
+use super::routine::known;
+use crate::lowering::{lower, lower_to};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{
     DatumType, InferenceOp, OutletId, TDim, TVec, Tensor as Value, TractResult, TypedModel,

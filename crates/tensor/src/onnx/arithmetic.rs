@@ -1,19 +1,21 @@
 //! `Div` and `Mul` where the runtime's own are others: it multiplies by the reciprocal, and takes
 //! zero times anything for zero, be that NaN.
 
-use super::kernel::{Fact, Kernel, node_of, slice};
+use super::kernel::{Fact, Kernel, node_of};
+use crate::elements::{broadcast, dispatch_reals, slice};
+use crate::lowering::lower;
 use std::sync::Arc;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::tract_hir::internal::{
-    Datum, DatumType, Expansion, InferenceResult, OutletId, Solver, SpecialOps, StaticName, TValue,
-    TVec, Tensor as Value, TensorProxy, ToDim, TractResult, TypedModel, bail, ensure,
+    Datum, DatumType, Expansion, InferenceOp, InferenceResult, OutletId, Solver, SpecialOps,
+    StaticName, TValue, TVec, Tensor as Value, TensorProxy, ToDim, TractResult, TypedModel, bail,
+    ensure,
 };
-use tract_onnx::tract_hir::ops::binary::{rules, wire_cast, wire_rank_broadcast};
+use tract_onnx::tract_hir::ops::binary::{wire_cast, wire_rank_broadcast};
 use tract_onnx::tract_hir::ops::matmul::MatMulInference;
 use tract_onnx::tract_hir::tract_core::broadcast::multi_broadcast;
 use tract_onnx::tract_hir::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_onnx::tract_hir::tract_core::ops::math::{Div, Mul};
-use tract_onnx::tract_hir::tract_ndarray::Zip;
 
 /// A function of two values of floating point numbers, either of which may be broadcast. Of other
 /// types it is the runtime's.
@@ -24,6 +26,28 @@ pub(super) enum Arithmetic {
 }
 
 impl Arithmetic {
+    pub(super) fn operator(self) -> Box<dyn InferenceOp> {
+        let name = match self {
+            Arithmetic::Quotient => "Quotient",
+            Arithmetic::Product => "Product",
+        };
+        lower(name, move |prefix, model, inputs| {
+            let [left, right] = *inputs else {
+                bail!("{} inputs, not two", inputs.len());
+            };
+            let left = model.outlet_fact(left)?.datum_type;
+            let right = model.outlet_fact(right)?.datum_type;
+            let runtimes = self.runtimes();
+            let datum = runtimes.operating_datum_type(left, right)?;
+            let wires = wire_rank_broadcast(prefix, model, inputs)?;
+            let wires = wire_cast(prefix, model, &wires, datum)?;
+            if matches!(datum, DatumType::F32 | DatumType::F64) {
+                return node_of(name, Arc::new(self), prefix, model, &wires);
+            }
+            model.wire_node(prefix, TypedBinOp(runtimes, None), &wires)
+        })
+    }
+
     fn runtimes(self) -> Box<dyn BinMiniOp> {
         match self {
             Arithmetic::Quotient => Box::new(Div),
@@ -49,32 +73,6 @@ impl Arithmetic {
     }
 }
 
-/// A function of two values of the same type, either of which may be repeated.
-pub(super) fn broadcast<T: Datum + Copy>(
-    left: &Value,
-    right: &Value,
-    function: impl Fn(T, T) -> T,
-) -> TractResult<Value> {
-    let shape = multi_broadcast(&[left.shape(), right.shape()])?;
-    let mut result = Value::zero_dt(T::datum_type(), &shape)?;
-    let mut plain = result.try_as_plain_ram_mut()?;
-    if left.shape() == right.shape() {
-        let pairs = slice::<T>(left)?.iter().zip(slice::<T>(right)?);
-        for (to, (a, b)) in plain.as_slice_mut::<T>()?.iter_mut().zip(pairs) {
-            *to = function(*a, *b);
-        }
-        return Ok(result);
-    }
-    let left = left.to_plain_array_view::<T>()?;
-    let right = right.to_plain_array_view::<T>()?;
-    let mut view = plain.to_array_view_mut::<T>()?;
-    Zip::from(&mut view)
-        .and_broadcast(&left)
-        .and_broadcast(&right)
-        .for_each(|to, a, b| *to = function(*a, *b));
-    Ok(result)
-}
-
 impl Kernel for Arithmetic {
     fn facts(&self, inputs: &[Fact]) -> TractResult<Vec<Fact>> {
         let [(left, left_shape), (right, right_shape)] = inputs else {
@@ -89,53 +87,10 @@ impl Kernel for Arithmetic {
         let [left, right] = inputs else {
             bail!("{} inputs, not two", inputs.len());
         };
-        Ok(vec![if left.datum_type() == f64::datum_type() {
-            self.of::<f64>(left, right)?
-        } else {
-            self.of::<f32>(left, right)?
-        }])
-    }
-}
-
-impl Expansion for Arithmetic {
-    fn name(&self) -> StaticName {
-        format!("{self:?}").into()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        let runtimes = self.runtimes();
-        rules(solver, inputs, outputs, move |left, right| {
-            runtimes.result_datum_type(left, right)
-        })
-    }
-
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let [left, right] = *inputs else {
-            bail!("{} inputs, not two", inputs.len());
-        };
-        let (left, right) = (
-            model.outlet_fact(left)?.datum_type,
-            model.outlet_fact(right)?.datum_type,
-        );
-        let runtimes = self.runtimes();
-        let datum = runtimes.operating_datum_type(left, right)?;
-        let wires = wire_rank_broadcast(prefix, model, inputs)?;
-        let wires = wire_cast(prefix, model, &wires, datum)?;
-        if matches!(datum, DatumType::F32 | DatumType::F64) {
-            let name = format!("{self:?}");
-            return node_of(&name, Arc::new(*self), prefix, model, &wires);
-        }
-        model.wire_node(prefix, TypedBinOp(runtimes, None), &wires)
+        Ok(vec![dispatch_reals!(
+            left.datum_type(),
+            self.of(left, right)
+        )?])
     }
 }
 

@@ -1,23 +1,33 @@
 //! `Cast` between text and numbers, and of fractions to integers. The runtime has the others.
 
-use super::encoders::truncated;
-use super::kernel::{Fact, Kernel, node_of, only, slice};
+use super::kernel::{Fact, Kernel, node_of, only};
+use crate::elements::{map, slice, truncated, truncated_to_32};
+use crate::lowering::lower;
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{
-    Datum, DatumType, Expansion, InferenceResult, IntoTensor, OutletId, Solver, SpecialOps,
-    StaticName, TDim, TValue, TVec, Tensor as Value, TensorProxy, TractResult, TypedModel, bail,
-    ensure, format_err,
+    Datum, DatumType, InferenceOp, IntoTensor, SpecialOps, TDim, TValue, Tensor as Value,
+    TractResult, bail, ensure, format_err,
 };
 use tract_onnx::tract_hir::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::tract_ndarray::ArrayD;
 
 /// A conversion to a type.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Cast {
     pub(super) to: DatumType,
 }
 
 impl Cast {
+    pub(super) fn operator(self) -> Box<dyn InferenceOp> {
+        lower("Cast", move |prefix, model, inputs| {
+            let from = model.outlet_fact(*only(inputs)?)?.datum_type;
+            if self.is_ours(from) {
+                return node_of("Cast", Arc::new(self), prefix, model, inputs);
+            }
+            model.wire_node(prefix, cast(self.result(from)), inputs)
+        })
+    }
+
     /// Whether a conversion is one of ours.
     fn is_ours(&self, from: DatumType) -> bool {
         let text = DatumType::String;
@@ -36,41 +46,6 @@ impl Cast {
     }
 }
 
-impl Expansion for Cast {
-    fn name(&self) -> StaticName {
-        "Cast".into()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        let ([input], [output]) = (inputs, outputs) else {
-            bail!("{} inputs and {} outputs", inputs.len(), outputs.len());
-        };
-        solver.equals(&output.shape, &input.shape)?;
-        solver.given(&input.datum_type, |solver, from| {
-            solver.equals(&output.datum_type, self.result(from))
-        })
-    }
-
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
-        let from = model.outlet_fact(*only(inputs)?)?.datum_type;
-        if self.is_ours(from) {
-            let kernel = Arc::new(self.clone());
-            return node_of("Cast", kernel, prefix, model, inputs);
-        }
-        model.wire_node(prefix, cast(self.result(from)), inputs)
-    }
-}
-
 impl Kernel for Cast {
     fn facts(&self, inputs: &[Fact]) -> TractResult<Vec<Fact>> {
         let (_, shape) = only(inputs)?;
@@ -81,42 +56,32 @@ impl Kernel for Cast {
         let input = only(inputs)?;
         Ok(vec![match (input.datum_type(), self.to) {
             (DatumType::String, DatumType::F32) => {
-                each(input, |text: &String| real(text).map(|value| value as f32))?
+                each(input, |text| real(text).map(|value| value as f32))?
             }
-            (DatumType::String, DatumType::F64) => each(input, |text: &String| real(text))?,
-            (DatumType::String, DatumType::I64) => each(input, |text: &String| integer(text))?,
-            (DatumType::String, DatumType::I32) => each(input, |text: &String| {
-                integer(text).map(|value| value as i32)
-            })?,
+            (DatumType::String, DatumType::F64) => each(input, real)?,
+            (DatumType::String, DatumType::I64) => each(input, integer)?,
+            (DatumType::String, DatumType::I32) => {
+                each(input, |text| integer(text).map(|value| value as i32))?
+            }
             (DatumType::String, DatumType::Bool) => {
-                each(input, |text: &String| integer(text).map(|value| value != 0))?
+                each(input, |text| integer(text).map(|value| value != 0))?
             }
-            (_, DatumType::I64) => each(&*input.cast_to::<f64>()?, |value: &f64| {
-                Ok(truncated(*value))
-            })?,
-            (_, DatumType::I32) => each(&*input.cast_to::<f64>()?, |value: &f64| {
-                let inside = *value > -2_147_483_649.0 && *value < 2_147_483_648.0;
-                Ok(if inside { *value as i32 } else { i32::MIN })
-            })?,
-            (DatumType::F32, DatumType::String) => {
-                each(input, |value: &f32| Ok(digits(f64::from(*value))))?
+            (_, DatumType::I64) => map(&*input.cast_to::<f64>()?, |value| truncated(*value))?,
+            (_, DatumType::I32) => map(&*input.cast_to::<f64>()?, |value| truncated_to_32(*value))?,
+            (DatumType::F32 | DatumType::F64, DatumType::String) => {
+                map(&*input.cast_to::<f64>()?, |value| digits(*value))?
             }
-            (DatumType::F64, DatumType::String) => each(input, |value: &f64| Ok(digits(*value)))?,
             (from, DatumType::String) if from.is_integer() || from == bool::datum_type() => {
-                each(&*input.cast_to::<i64>()?, |value: &i64| {
-                    Ok(value.to_string())
-                })?
+                map(&*input.cast_to::<i64>()?, i64::to_string)?
             }
             (from, to) => bail!("Cast of {from:?} to {to:?}"),
         }])
     }
 }
 
-fn each<F: Datum, T: Datum>(
-    input: &Value,
-    convert: impl Fn(&F) -> TractResult<T>,
-) -> TractResult<Value> {
-    let found = slice::<F>(input)?.iter().map(convert);
+/// What each text is read as.
+fn each<T: Datum>(input: &Value, read: impl Fn(&str) -> TractResult<T>) -> TractResult<Value> {
+    let found = slice::<String>(input)?.iter().map(|text| read(text));
     let found: Vec<T> = found.collect::<TractResult<_>>()?;
     Ok(ArrayD::from_shape_vec(input.shape(), found)?.into_tensor())
 }

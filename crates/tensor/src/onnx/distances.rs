@@ -2,7 +2,8 @@
 //! `Scan` that scikit-learn's neighbours and kernels become where that operator is not to be used.
 //! Every other `Scan` is refused.
 
-use super::kernel::{Fact, Kernel, fact, slice};
+use super::kernel::{Fact, Kernel, fact};
+use crate::elements::{dispatch_reals, slice};
 use std::sync::Arc;
 use tract_onnx::pb::{GraphProto, NodeProto};
 use tract_onnx::tract_hir::internal::{
@@ -200,11 +201,7 @@ impl Kernel for Distances {
         let [left, right] = inputs else {
             bail!("{} inputs, not two", inputs.len());
         };
-        let distances = if left.datum_type() == f64::datum_type() {
-            self.of::<f64>(left, right)?
-        } else {
-            self.of::<f32>(left, right)?
-        };
+        let distances = dispatch_reals!(left.datum_type(), self.of(left, right))?;
         Ok(if self.scans {
             vec![(**left).clone(), distances]
         } else {

@@ -1,21 +1,21 @@
 //! Functions of each element that the runtime has, but not for every type, or not for NaN.
 
-use super::arithmetic::broadcast;
 use super::attributes::Attributes;
-use super::kernel::{Fact, Kernel, node_of, only, slice};
+use super::kernel::{Fact, Kernel, node_of, only};
+use crate::elements::{broadcast, dispatch_numbers, map, slice};
+use crate::extremes::Extreme;
+use crate::lowering::lower;
 use std::sync::Arc;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::{
-    Datum, DatumType, Expansion, InferenceResult, IntoTensor, OutletId, Solver, SpecialOps,
-    StaticName, TValue, TVec, Tensor as Value, TensorProxy, TractResult, TypedModel, bail, ensure,
-    format_err,
+    Datum, DatumType, InferenceOp, SpecialOps, TValue, Tensor as Value, TractResult, bail, ensure,
+    format_err, tensor0,
 };
-use tract_onnx::tract_hir::ops::binary::{rules, wire_cast, wire_rank_broadcast};
+use tract_onnx::tract_hir::ops::binary::{wire_cast, wire_rank_broadcast};
 use tract_onnx::tract_hir::tract_core::broadcast::multi_broadcast;
 use tract_onnx::tract_hir::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
 use tract_onnx::tract_hir::tract_core::ops::logic::CompEq;
 use tract_onnx::tract_hir::tract_core::ops::math::Pow;
-use tract_onnx::tract_hir::tract_ndarray::ArrayD;
 
 /// A function of one floating point number.
 #[derive(Debug, Clone, Copy)]
@@ -121,17 +121,12 @@ impl Kernel for Elementwise {
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Value>> {
         let input = only(inputs)?;
-        let shape = input.shape();
         Ok(vec![if self.0.is_test() {
-            let numbers = input.cast_to::<f64>()?;
-            let found = slice::<f64>(&numbers)?.iter().map(|x| self.0.tests(*x));
-            ArrayD::from_shape_vec(shape, found.collect::<Vec<bool>>())?.into_tensor()
+            map(&*input.cast_to::<f64>()?, |x| self.0.tests(*x))?
         } else if input.datum_type() == f64::datum_type() {
-            let found = slice::<f64>(input)?.iter().map(|x| self.0.double(*x));
-            Value::from_shape(shape, &found.collect::<Vec<f64>>())?
+            map(input, |x| self.0.double(*x))?
         } else {
-            let found = slice::<f32>(input)?.iter().map(|x| self.0.single(*x));
-            Value::from_shape(shape, &found.collect::<Vec<f32>>())?
+            map(input, |x| self.0.single(*x))?
         }])
     }
 }
@@ -162,11 +157,7 @@ pub(super) fn clip(node: &NodeProto, attributes: Attributes<'_>) -> TractResult<
 }
 
 impl Clip {
-    fn of<T: Datum + Copy + PartialOrd>(
-        &self,
-        inputs: &[TValue],
-        from: impl Fn(f32) -> T,
-    ) -> TractResult<Value> {
+    fn of<T: Datum + Copy + PartialOrd>(&self, inputs: &[TValue]) -> TractResult<Value> {
         let mut inputs = inputs.iter();
         let input = inputs.next().ok_or_else(|| format_err!("no input"))?;
         let mut bounds = [None; 2];
@@ -178,7 +169,8 @@ impl Clip {
                 let fed = slice::<T>(fed)?;
                 Some(*fed.first().ok_or_else(|| format_err!("a bound is empty"))?)
             } else {
-                self.bounds[number].map(&from)
+                let bound = self.bounds[number].map(tensor0);
+                bound.map(|bound| bound.cast_to_scalar()).transpose()?
             };
         }
         let [lowest, highest] = bounds;
@@ -186,8 +178,7 @@ impl Clip {
             let value = lowest.map_or(*value, |low| if *value < low { low } else { *value });
             highest.map_or(value, |high| if value > high { high } else { value })
         };
-        let found: Vec<T> = slice::<T>(input)?.iter().map(kept).collect();
-        Value::from_shape(input.shape(), &found)
+        map(input, kept)
     }
 }
 
@@ -205,52 +196,33 @@ impl Kernel for Clip {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Value>> {
-        let datum = inputs.first().map(|input| input.datum_type());
-        Ok(vec![match datum {
-            Some(DatumType::F32) => self.of::<f32>(inputs, |bound| bound)?,
-            Some(DatumType::F64) => self.of::<f64>(inputs, f64::from)?,
-            Some(DatumType::I32) => self.of::<i32>(inputs, |bound| bound as i32)?,
-            Some(DatumType::I64) => self.of::<i64>(inputs, |bound| bound as i64)?,
-            other => bail!("Clip of {other:?}"),
-        }])
+        let Some(input) = inputs.first() else {
+            bail!("no input");
+        };
+        Ok(vec![dispatch_numbers!(
+            input.datum_type(),
+            self.of(inputs)
+        )?])
     }
 }
 
+/// `Pow` of integers.
+struct Power;
+
 /// `Pow`, of which that of integers is not the runtime's.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Power;
-
-impl Expansion for Power {
-    fn name(&self) -> StaticName {
-        "Pow".into()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        rules(solver, inputs, outputs, |base, _| Ok(base))
-    }
-
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
+pub(super) fn power() -> Box<dyn InferenceOp> {
+    lower("Pow", |prefix, model, inputs| {
         let [base, _] = *inputs else {
             bail!("{} inputs, not two", inputs.len());
         };
         let base = model.outlet_fact(base)?.datum_type;
         let wires = wire_rank_broadcast(prefix, model, inputs)?;
         if base.is_integer() {
-            return node_of("Pow", Arc::new(*self), prefix, model, &wires);
+            return node_of("Pow", Arc::new(Power), prefix, model, &wires);
         }
         let wires = wire_cast(prefix, model, &wires, base)?;
         model.wire_node(prefix, TypedBinOp(Box::new(Pow), None), &wires)
-    }
+    })
 }
 
 impl Kernel for Power {
@@ -343,23 +315,16 @@ impl Kernel for OneHot {
         let [positions, _, values] = inputs else {
             bail!("{} inputs, not three", inputs.len());
         };
-        Ok(vec![match values.datum_type() {
-            DatumType::F32 => self.of::<f32>(positions, values)?,
-            DatumType::F64 => self.of::<f64>(positions, values)?,
-            DatumType::I32 => self.of::<i32>(positions, values)?,
-            DatumType::I64 => self.of::<i64>(positions, values)?,
-            other => bail!("OneHot of {other:?}"),
-        }])
+        let datum = values.datum_type();
+        Ok(vec![dispatch_numbers!(datum, self.of(positions, values))?])
     }
 }
 
 /// The largest or the smallest of more than two values; NaN, if one is.
-struct Extremes {
-    largest: bool,
-}
+struct Extremes(Extreme);
 
-pub(super) fn extremes(largest: bool) -> Arc<dyn Kernel> {
-    Arc::new(Extremes { largest })
+pub(super) fn extremes(extreme: Extreme) -> Arc<dyn Kernel> {
+    Arc::new(Extremes(extreme))
 }
 
 impl Extremes {
@@ -367,14 +332,7 @@ impl Extremes {
         let mut inputs = inputs.iter();
         let first = inputs.next().ok_or_else(|| format_err!("no input"))?;
         inputs.try_fold((**first).clone(), |found, input| {
-            broadcast::<T>(&found, input, |a, b| {
-                let first = if self.largest { a > b } else { a < b };
-                if first || a.partial_cmp(&a).is_none() {
-                    a
-                } else {
-                    b
-                }
-            })
+            self.0.of::<T>(&found, input)
         })
     }
 }
@@ -400,40 +358,19 @@ impl Kernel for Extremes {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<Vec<Value>> {
-        Ok(vec![match inputs.first().map(|input| input.datum_type()) {
-            Some(DatumType::F32) => self.of::<f32>(inputs)?,
-            Some(DatumType::F64) => self.of::<f64>(inputs)?,
-            Some(DatumType::I32) => self.of::<i32>(inputs)?,
-            Some(DatumType::I64) => self.of::<i64>(inputs)?,
-            other => bail!("extremes of {other:?}"),
-        }])
+        let Some(input) = inputs.first() else {
+            bail!("no input");
+        };
+        Ok(vec![dispatch_numbers!(
+            input.datum_type(),
+            self.of(inputs)
+        )?])
     }
 }
 
 /// `Equal`, of truth values as well.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Equality;
-
-impl Expansion for Equality {
-    fn name(&self) -> StaticName {
-        "Equal".into()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        rules(solver, inputs, outputs, |_, _| Ok(bool::datum_type()))
-    }
-
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
+pub(super) fn equality() -> Box<dyn InferenceOp> {
+    lower("Equal", |prefix, model, inputs| {
         let [left, right] = *inputs else {
             bail!("{} inputs, not two", inputs.len());
         };
@@ -447,5 +384,5 @@ impl Expansion for Equality {
         let wires = wire_rank_broadcast(prefix, model, inputs)?;
         let wires = wire_cast(prefix, model, &wires, datum)?;
         model.wire_node(prefix, TypedBinOp(Box::new(CompEq), None), &wires)
-    }
+    })
 }

@@ -1,7 +1,8 @@
 //! Operators that replace a value by another: `LabelEncoder`, `CategoryMapper`, `OneHotEncoder`.
 
 use super::attributes::Attributes;
-use super::kernel::{Fact, Kernel, fact, only, slice};
+use super::kernel::{Fact, Kernel, fact, only};
+use crate::elements::{dispatch, slice, truncated};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{
@@ -127,15 +128,11 @@ fn at_places(
         let found: Vec<T> = places.iter().map(at).collect();
         Ok(ArrayD::from_shape_vec(shape, found)?.into_tensor())
     }
-    match values.datum_type() {
-        DatumType::String => at::<String>(values, other, places, shape),
-        DatumType::F32 => at::<f32>(values, other, places, shape),
-        DatumType::F64 => at::<f64>(values, other, places, shape),
-        DatumType::I64 => at::<i64>(values, other, places, shape),
-        DatumType::I32 => at::<i32>(values, other, places, shape),
-        DatumType::I16 => at::<i16>(values, other, places, shape),
-        other => bail!("values of type {other:?}"),
-    }
+    dispatch!(
+        values.datum_type(),
+        [String: String, F32: f32, F64: f64, I64: i64, I32: i32, I16: i16],
+        at(values, other, places, shape)
+    )
 }
 
 /// `LabelEncoder` from its second version on.
@@ -359,15 +356,5 @@ impl Kernel for OneHot {
             }
         }
         Ok(vec![output])
-    }
-}
-
-/// A number without its fraction. What is no 64-bit integer is the least of them, as x86-64 has it.
-pub(super) fn truncated(value: f64) -> i64 {
-    let limit = 2f64.powi(63);
-    if value >= -limit && value < limit {
-        value as i64
-    } else {
-        i64::MIN
     }
 }

@@ -2,13 +2,11 @@
 //! `FeatureVectorizer` and `ArrayFeatureExtractor`.
 
 use super::attributes::Attributes;
-use super::kernel::{
-    Fact, Kernel, check_numbers, fact, only, open_rows_of, rows_of, singles, slice,
-};
+use super::kernel::{Fact, Kernel, check_numbers, fact, only, open_rows_of, rows_of, singles};
+use crate::elements::{dispatch, slice};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{
-    Datum, DatumType, IntoTensor, TDim, TValue, Tensor as Value, ToDim, TractResult, bail, ensure,
-    format_err,
+    Datum, IntoTensor, TDim, TValue, Tensor as Value, ToDim, TractResult, bail, ensure, format_err,
 };
 use tract_onnx::tract_hir::tract_ndarray::ArrayD;
 
@@ -380,14 +378,10 @@ impl Kernel for Extractor {
             bail!("{} inputs, not two", inputs.len());
         };
         let positions = slice::<i64>(positions)?;
-        Ok(vec![match input.datum_type() {
-            DatumType::F32 => extracted::<f32>(input, positions)?,
-            DatumType::F64 => extracted::<f64>(input, positions)?,
-            DatumType::I32 => extracted::<i32>(input, positions)?,
-            DatumType::I64 => extracted::<i64>(input, positions)?,
-            DatumType::Bool => extracted::<bool>(input, positions)?,
-            DatumType::String => extracted::<String>(input, positions)?,
-            other => bail!("columns of {other:?}"),
-        }])
+        Ok(vec![dispatch!(
+            input.datum_type(),
+            [F32: f32, F64: f64, I32: i32, I64: i64, Bool: bool, String: String],
+            extracted(input, positions)
+        )?])
     }
 }

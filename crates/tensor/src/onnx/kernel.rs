@@ -1,5 +1,6 @@
 //! Operators of this crate's own in the runtime.
 
+use crate::elements::slice;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -255,11 +256,6 @@ pub(super) fn singles(value: &Value) -> TractResult<Cow<'_, [f32]>> {
         DatumType::String | DatumType::Blob => Err(format_err!("text where numbers are taken")),
         _ => Ok(Cow::Owned(plain(&*value.cast_to_dt(f32::datum_type())?)?)),
     }
-}
-
-/// The elements of a value, row-major.
-pub(super) fn slice<T: Datum>(value: &Value) -> TractResult<&[T]> {
-    value.try_as_plain_ram()?.as_slice::<T>()
 }
 
 /// Refuses element types that an operator does not take.

@@ -6,7 +6,7 @@ use super::attributes::Attributes;
 use super::kernel::{operator, operator_of};
 use super::reductions::{Reduction, reduction};
 use super::{cast, distances, elementwise, encoders, features, linear, svm, trees};
-use crate::extremes::{Broadcast, Extreme};
+use crate::extremes::Extreme;
 use crate::functions::Function;
 use std::sync::OnceLock;
 use tract_onnx::Onnx;
@@ -65,10 +65,21 @@ pub(super) fn check(node: &NodeProto) -> Result<(), String> {
     {
         return Err(format!("{name} with a graph of its own"));
     }
+    // The runtime would look for the end of a cycle for ever.
+    let mut permutations = node.attribute.iter().filter(|a| a.name == "perm");
+    if name == "Transpose" && permutations.any(|a| !is_permutation(&a.ints)) {
+        return Err("Transpose by what is no permutation".to_owned());
+    }
     if name == "Dropout" && node.input.len() > 2 {
         return Err("Dropout in training".to_owned());
     }
     Ok(())
+}
+
+fn is_permutation(axes: &[i64]) -> bool {
+    let mut sorted = axes.to_vec();
+    sorted.sort_unstable();
+    sorted.iter().copied().eq(0..axes.len() as i64)
 }
 
 type Build =
@@ -117,8 +128,8 @@ const CORRECTED: &[(&str, Build)] = &[
     ("Clip", |c, n| {
         operator_of(n, elementwise::clip(n, Attributes::new(n, c)))
     }),
-    ("Equal", |_, _| Ok((expand(elementwise::Equality), vec![]))),
-    ("Pow", |_, _| Ok((expand(elementwise::Power), vec![]))),
+    ("Equal", |_, _| Ok((elementwise::equality(), vec![]))),
+    ("Pow", |_, _| Ok((elementwise::power(), vec![]))),
     ("Max", |c, n| extreme(c, n, Extreme::Largest)),
     ("Min", |c, n| extreme(c, n, Extreme::Smallest)),
     ("OneHot", |context, node| {
@@ -140,8 +151,8 @@ fn extreme(
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     match node.input.len() {
         1 => Ok((Box::new(Identity), vec![])),
-        2 => Ok((expand(Broadcast(extreme)), vec![])),
-        _ => operator_of(node, Ok(elementwise::extremes(extreme == Extreme::Largest))),
+        2 => Ok((extreme.operator(), vec![])),
+        _ => operator_of(node, Ok(elementwise::extremes(extreme))),
     }
 }
 
@@ -172,7 +183,7 @@ pub(super) fn runtime() -> &'static Onnx {
                 reduction(context, node, attributes, Reduction::LogSumExp),
             )
         });
-        register.insert("Div", |_, _| Ok((expand(Arithmetic::Quotient), vec![])));
+        register.insert("Div", |_, _| Ok((Arithmetic::Quotient.operator(), vec![])));
         register.insert("MatMul", |_, _| Ok((expand(MatMul::new()), vec![])));
         register.insert("Mul", |context, node| {
             let mut by_zero = false;
@@ -181,7 +192,7 @@ pub(super) fn runtime() -> &'static Onnx {
             }
             Ok((
                 if by_zero {
-                    expand(Arithmetic::Product)
+                    Arithmetic::Product.operator()
                 } else {
                     Mul.into_hir()
                 },
@@ -190,7 +201,7 @@ pub(super) fn runtime() -> &'static Onnx {
         });
         register.insert("Cast", |_, node| {
             let to = node.get_attr("to")?;
-            Ok((expand(cast::Cast { to }), vec![]))
+            Ok((cast::Cast { to }.operator(), vec![]))
         });
         register.insert("Erf", |_, _| Ok((Function::Erf.operator(), vec![])));
         register.insert("LeakyRelu", |_, node| {
@@ -212,4 +223,28 @@ pub(super) fn runtime() -> &'static Onnx {
         }
         onnx
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::AttributeProto;
+
+    use super::{NodeProto, check};
+
+    #[test]
+    fn what_is_transposed_is_permuted() {
+        let transpose = |axes: &[i64]| NodeProto {
+            op_type: "Transpose".to_owned(),
+            attribute: vec![AttributeProto {
+                name: "perm".to_owned(),
+                ints: axes.to_vec(),
+                ..AttributeProto::default()
+            }],
+            ..NodeProto::default()
+        };
+        assert_eq!(check(&transpose(&[1, 2, 0])), Ok(()));
+        for axes in [&[0, 0][..], &[1, 1], &[1, 2], &[-1, 0]] {
+            assert!(check(&transpose(axes)).is_err(), "{axes:?}");
+        }
+    }
 }

@@ -3,7 +3,8 @@
 
 use super::arithmetic::constant;
 use super::attributes::Attributes;
-use super::kernel::{Fact, Kernel, slice};
+use super::kernel::{Fact, Kernel};
+use crate::elements::{dispatch_reals, slice};
 use std::sync::Arc;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -122,11 +123,7 @@ impl Kernel for Reduce {
         let Some(input) = inputs.first() else {
             bail!("no input");
         };
-        Ok(vec![if input.datum_type() == f64::datum_type() {
-            self.of::<f64>(input)?
-        } else {
-            self.of::<f32>(input)?
-        }])
+        Ok(vec![dispatch_reals!(input.datum_type(), self.of(input))?])
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::graph::{AttrValue, Attribute, NodeDef};
 use super::malformed;
-use super::messages::{ArgDef, FunctionDef, MetaGraphDef, OpDef};
+use super::messages::{ArgDef, FunctionDef, GraphDef, MetaGraphDef, OpDef};
 use crate::Error;
 use std::collections::HashMap;
 
@@ -30,9 +30,11 @@ pub(super) enum Reference<'a> {
 }
 
 impl<'a> Library<'a> {
-    pub(super) fn of(meta: &'a MetaGraphDef) -> Result<Library<'a>, Error> {
-        let graph = meta.graph_def.as_ref().filter(|it| !it.node.is_empty());
-        let graph = graph.ok_or(Error::Empty)?;
+    /// `graph` is the decoded one of `meta`.
+    pub(super) fn of(meta: &'a MetaGraphDef, graph: &'a GraphDef) -> Result<Library<'a>, Error> {
+        if graph.node.is_empty() {
+            return Err(Error::Empty);
+        }
         let mut library = Library {
             graph: Body::of(&graph.node, None)?,
             functions: HashMap::new(),

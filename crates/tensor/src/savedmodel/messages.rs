@@ -18,8 +18,9 @@ pub(crate) struct SavedModel {
 pub(crate) struct MetaGraphDef {
     #[prost(message, optional, tag = "1")]
     pub(crate) meta_info_def: Option<MetaInfoDef>,
-    #[prost(message, optional, tag = "2")]
-    pub(crate) graph_def: Option<GraphDef>,
+    /// A [`GraphDef`], still to be decoded: it is most of the file, and not all want it.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) graph_def: Vec<u8>,
     #[prost(message, optional, tag = "3")]
     pub(crate) saver_def: Option<SaverDef>,
     #[prost(btree_map = "string, message", tag = "5")]

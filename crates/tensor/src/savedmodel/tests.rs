@@ -103,15 +103,16 @@ fn model(mut node_def: Vec<NodeDef>, function: Vec<FunctionDef>) -> MetaGraphDef
         operator("AddV2", result(), Vec::new()),
         operator("PartitionedCall", vec![output], Vec::new()),
     ];
+    let graph = GraphDef {
+        node: node_def,
+        library: Some(FunctionDefLibrary { function }),
+    };
     MetaGraphDef {
         meta_info_def: Some(MetaInfoDef {
             stripped_op_list: Some(OpList { op }),
             tags: vec!["serve".to_owned()],
         }),
-        graph_def: Some(GraphDef {
-            node: node_def,
-            library: Some(FunctionDefLibrary { function }),
-        }),
+        graph_def: graph.encode_to_vec(),
         signature_def: [("serving_default".to_owned(), signature)].into(),
         ..MetaGraphDef::default()
     }

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use serving::conformance::{self, Running, World, wine};
 use tf_serving_server::STRATEGY;
 
+use super::models::Place;
 use super::script::{Act, Server};
+use super::wire::Wire;
 
 const RECORDS: usize = 400;
 
@@ -43,13 +45,16 @@ fn with(
     flags: &[&str],
     then: impl FnOnce(&World, &Server, Running),
 ) {
-    let script = Server::start(script);
+    through(&Server::start(script), flags, then);
+}
+
+fn through(script: &Server, flags: &[&str], then: impl FnOnce(&World, &Server, Running)) {
     let url = script.url();
     let flags = [&["--server", &url][..], flags].concat();
     conformance::run_own(&STRATEGY, &flags, |world| {
         send(world, 0..RECORDS);
         let server = world.start(&[]);
-        then(world, &script, server);
+        then(world, script, server);
     });
 }
 
@@ -206,4 +211,144 @@ fn a_slow_answer_is_asked_for_again_and_counts_once() {
         assert!(script.requests() > 1);
         server.stop();
     });
+}
+
+#[test]
+fn metadata_that_are_refused_for_a_while_cost_no_record() {
+    let script = Server::start(|_, _| Act::Answer);
+    script.refuse_metadata(3, 403);
+    through(&script, &[], |world, _, server| {
+        server.wait_for_count("scored", RECORDS as u64);
+        check(world, RECORDS, &[]);
+        server.stop();
+    });
+}
+
+/// Every request that was made for the model before is refused from some moment on.
+#[test]
+fn a_model_with_other_inputs_takes_over_and_no_record_is_given_up() {
+    let script = Server::start(|_, _| Act::Answer);
+    script.rename_input_after(10);
+    let flags = ["--batch-size", "5", "--in-flight", "8"];
+    through(&script, &flags, |world, script, server| {
+        server.wait_for_count("scored", RECORDS as u64);
+        check(world, RECORDS, &[]);
+        assert!(script.requests() >= RECORDS / 5);
+        server.stop();
+    });
+}
+
+/// They come in between good ones, until only they are left: then nobody else shows that the server
+/// is well.
+#[test]
+fn records_that_the_server_never_answers_do_not_stop_the_others() {
+    let is_bad = |n: usize| n % 20 == 7;
+    let poisoned = move |_: usize, alcohols: &[f64]| {
+        if alcohols.iter().any(|alcohol| is_bad(*alcohol as usize)) {
+            Act::Status(500)
+        } else {
+            Act::Answer
+        }
+    };
+    let flags = ["--batch-size", "4", "--in-flight", "8"];
+    with(poisoned, &flags, |world, _, server| {
+        let dead: Vec<usize> = (0..RECORDS).filter(|n| is_bad(*n)).collect();
+        server.wait_for_count("scored", (RECORDS - dead.len()) as u64);
+        server.wait_for_count("deadLetters", dead.len() as u64);
+        check(world, RECORDS, &dead);
+        server.stop();
+    });
+}
+
+#[test]
+fn a_data_type_whose_answers_do_not_come_leaves_others_theirs() {
+    let hangs = |_: usize, alcohols: &[f64]| {
+        if alcohols[0] < 1e6 {
+            Act::Hang
+        } else {
+            Act::Answer
+        }
+    };
+    let flags = [
+        "--batch-size",
+        "4",
+        "--in-flight",
+        "4",
+        "--request-timeout",
+        "300ms",
+    ];
+    with(hangs, &flags, |world, script, server| {
+        let other: Vec<_> = (0..RECORDS)
+            .map(|n| wine("other", 1e6 + n as f64))
+            .collect();
+        world.records(&other);
+        server.wait_for_count("scored", RECORDS as u64);
+        let results = world.results(RECORDS);
+        assert!(
+            results
+                .iter()
+                .all(|scored| scored.result.data_type == "other")
+        );
+        script.release();
+        server.wait_for_count("scored", 2 * RECORDS as u64);
+        server.stop();
+    });
+}
+
+#[test]
+fn partitions_go_to_others_while_the_server_hangs() {
+    // More than is read ahead.
+    const MANY: usize = 20_000;
+    let hanging = Server::start(|_, _| Act::Hang);
+    let working = Server::start(|_, _| Act::Answer);
+    let hanging_url = hanging.url();
+    conformance::run_own(&STRATEGY, &[], |world| {
+        send(world, 0..MANY);
+        let first = world.start(&["--server", &hanging_url]);
+        hanging.wait_for(8);
+        let second = world.start(&["--server", &working.url()]);
+        second.wait_for_count("scored", MANY as u64 / 2);
+        assert_eq!(first.get("/state").1["scored"], 0);
+        first.stop();
+        second.wait_for_count("scored", MANY as u64);
+        check(world, MANY, &[]);
+        second.stop();
+        hanging.release();
+    });
+}
+
+/// A network that loses the connections that there are, without a word.
+#[test]
+fn connections_that_are_dead_are_left() {
+    for grpc in [false, true] {
+        let place = Place::new();
+        place.put_alcohol("wine", 1);
+        let wire = Wire::to(place.address(grpc));
+        let url = format!(
+            "{}://{}",
+            if grpc { "grpc" } else { "http" },
+            wire.address()
+        );
+        let flags = [
+            "--server",
+            &url,
+            "--request-timeout",
+            "300ms",
+            "--batch-size",
+            "1",
+        ];
+        conformance::run_own(&STRATEGY, &flags, |world| {
+            send(world, 0..RECORDS);
+            let server = world.start(&[]);
+            server.wait_for_count("scored", RECORDS as u64);
+            let before = wire.connections();
+            wire.cut();
+            world.records(&[wine("wine", 7.0)]);
+            server.wait_for_count("scored", RECORDS as u64 + 1);
+            // One, and another one if a look and a record found theirs dead one after the other.
+            let made = wire.connections() - before;
+            assert!((1..=2).contains(&made), "{made} connections");
+            server.stop();
+        });
+    }
 }

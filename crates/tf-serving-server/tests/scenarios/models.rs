@@ -80,6 +80,16 @@ impl Place {
         put(self.directory.path(), &self.http, model, version, files);
     }
 
+    /// Puts a model there that says of a wine its alcohol.
+    pub(crate) fn put_alcohol(&self, model: &str, version: u32) {
+        self.put_pmml(model, version, &document(0.0));
+    }
+
+    pub(crate) fn address(&self, grpc: bool) -> SocketAddr {
+        let address = if grpc { &self.grpc } else { &self.http };
+        address.parse().unwrap()
+    }
+
     fn put_pmml(&self, model: &str, version: u32, bytes: &[u8]) {
         self.put(model, version, &[("model.pmml".to_owned(), bytes.to_vec())]);
     }

@@ -32,6 +32,10 @@ pub(crate) enum Act {
 struct State {
     /// What becomes of the next request, given its number and its alcohols.
     script: Option<Script>,
+    /// So many requests for metadata are refused with this status.
+    silence: Option<(usize, u16)>,
+    /// After so many predictions the model's input has another name.
+    renamed_after: Option<usize>,
     requests: usize,
     /// How often each alcohol was in a request.
     seen: BTreeMap<u64, usize>,
@@ -78,6 +82,18 @@ impl Server {
         format!("http://{}", self.address)
     }
 
+    /// Refuses the next requests for metadata.
+    pub(crate) fn refuse_metadata(&self, times: usize, status: u16) {
+        self.state.lock().unwrap().silence = Some((times, status));
+    }
+
+    /// After so many more requests for predictions another model is there: its input has another
+    /// name.
+    pub(crate) fn rename_input_after(&self, requests: usize) {
+        let mut state = self.state.lock().unwrap();
+        state.renamed_after = Some(state.requests + requests);
+    }
+
     /// Requests for predictions that were under way at once, at most.
     pub(crate) fn most(&self) -> usize {
         self.most.load(Ordering::SeqCst)
@@ -117,13 +133,20 @@ impl Server {
             let (path, body) = request(&mut reader)?;
             let stream = reader.get_mut();
             if path.ends_with("/metadata") {
-                write(stream, 200, &metadata(), usize::MAX)?;
+                let (status, body) = self.state.lock().unwrap().metadata();
+                write(stream, status, &body, usize::MAX)?;
                 continue;
             }
             let document: Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(document["signature_name"], "serving_default");
             let instances = document["instances"].as_array().unwrap();
-            let alcohol = |row: &Value| row["wine"][10].as_f64().unwrap();
+            let input = self.state.lock().unwrap().input();
+            if instances[0].get(input).is_none() {
+                let error = json!({ "error": "there is no such input" }).to_string();
+                write(stream, 400, &error, usize::MAX)?;
+                continue;
+            }
+            let alcohol = |row: &Value| row[input][10].as_f64().unwrap();
             let alcohols: Vec<f64> = instances.iter().map(alcohol).collect();
             let act = {
                 let mut state = self.state.lock().unwrap();
@@ -196,14 +219,37 @@ fn write(stream: &mut TcpStream, status: u16, body: &str, bytes: usize) -> Optio
     stream.write_all(&[head.as_bytes(), body].concat()).ok()
 }
 
+impl State {
+    fn input(&self) -> &'static str {
+        if self
+            .renamed_after
+            .is_some_and(|after| self.requests >= after)
+        {
+            "vine"
+        } else {
+            "wine"
+        }
+    }
+
+    fn metadata(&mut self) -> (u16, String) {
+        match &mut self.silence {
+            Some((times @ 1.., status)) => {
+                *times -= 1;
+                (*status, json!({ "error": "as told" }).to_string())
+            }
+            _ => (200, metadata(self.input())),
+        }
+    }
+}
+
 /// As TensorFlow Serving describes a model of one vector in and one number out.
-fn metadata() -> String {
+fn metadata(input: &str) -> String {
     let info = |name: &str, width: &str| {
         json!({ "dtype": "DT_FLOAT", "name": name, "tensor_shape": {
             "dim": [{ "size": "-1", "name": "" }, { "size": width, "name": "" }], "unknown_rank": false } })
     };
     let signature = json!({
-        "inputs": { "wine": info("wine:0", "11") },
+        "inputs": { input: info("wine:0", "11") },
         "outputs": { "alcohol": info("out:0", "1") },
         "method_name": "tensorflow/serving/predict"
     });

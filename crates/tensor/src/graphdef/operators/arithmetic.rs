@@ -1,10 +1,12 @@
 //! Arithmetic, element by element.
 
 use super::super::attributes::{datum, flag, float, text, truth};
-use super::super::routine::{Form, Routine, dispatch, lower, own};
+use super::super::routine::{Routine, own};
 use super::{Inputs, Operation, both, floating, of, unary};
-use crate::extremes::{Broadcast, Extreme};
+use crate::elements::{broadcast, dispatch_numbers, map, truncated, truncated_to_32};
+use crate::extremes::Extreme;
 use crate::functions::Function;
+use crate::lowering::{Form, lower};
 use tract_onnx::tract_hir::internal::{
     AxisOp, BinIntoHir, Datum, DatumType, ElementWiseIntoHir, ElementWiseMiniOp, Expansion,
     InferenceOp, OutletId, SpecialOps, TVec, Tensor as Value, TractResult, TypedModel, bail,
@@ -17,7 +19,6 @@ use tract_onnx::tract_hir::ops::{logic, math};
 use tract_onnx::tract_hir::tract_core::broadcast::multi_broadcast;
 use tract_onnx::tract_hir::tract_core::ops::binary::BinMiniOp;
 use tract_onnx::tract_hir::tract_core::ops::element_wise::ElementWiseOp;
-use tract_onnx::tract_hir::tract_ndarray::Zip;
 
 pub(super) fn operation(read: &Inputs<'_>) -> Result<Option<Operation>, String> {
     let node = read.node;
@@ -84,8 +85,8 @@ pub(super) fn operation(read: &Inputs<'_>) -> Result<Option<Operation>, String> 
             None | Some(b"NHWC") => both(math::Add.into_hir()),
             Some(_) => return Err("BiasAdd with channels first".to_owned()),
         },
-        "Maximum" => both(expand(Broadcast(Extreme::Largest))),
-        "Minimum" => both(expand(Broadcast(Extreme::Smallest))),
+        "Maximum" => both(Extreme::Largest.operator()),
+        "Minimum" => both(Extreme::Smallest.operator()),
         "ClipByValue" => Operation::Apply(3, lower("ClipByValue", clip)),
         "Mul" => both(multiplied(read)),
         "Sub" => both(math::Sub.into_hir()),
@@ -213,9 +214,8 @@ fn clip(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResul
         bail!("ClipByValue of {} inputs", inputs.len());
     };
     let form = model.outlet_fact(value)?.shape.to_tvec();
-    let below =
-        Broadcast(Extreme::Smallest).wire(&format!("{prefix}.low"), model, &[value, high])?;
-    let wires = Broadcast(Extreme::Largest).wire(prefix, model, &[below[0], low])?;
+    let below = Extreme::Smallest.wire(&format!("{prefix}.low"), model, &[value, high])?;
+    let wires = Extreme::Largest.wire(prefix, model, &[below[0], low])?;
     ensure!(
         model.outlet_fact(wires[0])?.shape.to_tvec() == form,
         "bounds of another shape"
@@ -361,16 +361,12 @@ impl Routine for Kind {
 
     fn run(&self, inputs: &[&Value]) -> TractResult<TVec<Value>> {
         let wide = inputs[0].cast_to::<f64>()?;
-        let test = match self.0 {
+        let test: fn(f64) -> bool = match self.0 {
             Class::Finite => f64::is_finite,
             Class::Infinite => f64::is_infinite,
             Class::Nan => f64::is_nan,
         };
-        let plain = wide.try_as_plain_ram()?;
-        let found: Vec<bool> = plain.as_slice::<f64>()?.iter().map(|x| test(*x)).collect();
-        Ok([Value::from_shape(inputs[0].shape(), &found)?]
-            .into_iter()
-            .collect())
+        Ok([map(&wide, |x| test(*x))?].into_iter().collect())
     }
 }
 
@@ -389,23 +385,11 @@ impl Routine for Truncation {
 
     fn run(&self, inputs: &[&Value]) -> TractResult<TVec<Value>> {
         let wide = inputs[0].cast_to::<f64>()?;
-        let plain = wide.try_as_plain_ram()?;
-        let (numbers, shape) = (plain.as_slice::<f64>()?.iter(), inputs[0].shape());
         let result = match self.0 {
-            DatumType::Bool => {
-                let truths: Vec<bool> = numbers.map(|x| *x != 0.0).collect();
-                Value::from_shape(shape, &truths)?
-            }
-            DatumType::I64 => {
-                let limit = 2f64.powi(63);
-                let fits = |x: f64| x >= -limit && x < limit;
-                let integers = numbers.map(|x| if fits(*x) { *x as i64 } else { i64::MIN });
-                Value::from_shape(shape, &integers.collect::<Vec<_>>())?
-            }
+            DatumType::Bool => map(&wide, |x: &f64| *x != 0.0)?,
+            DatumType::I64 => map(&wide, |x| truncated(*x))?,
             narrow => {
-                let fits = |x: f64| x > -2_147_483_649.0 && x < 2_147_483_648.0;
-                let integers = numbers.map(|x| if fits(*x) { *x as i32 } else { i32::MIN });
-                let integers = Value::from_shape(shape, &integers.collect::<Vec<_>>())?;
+                let integers = map(&wide, |x| truncated_to_32(*x))?;
                 integers.cast_to_dt(narrow)?.into_owned()
             }
         };
@@ -529,21 +513,13 @@ integer!(i32);
 integer!(i64);
 
 fn paired<T: Number>(which: Pair, left: &Value, right: &Value) -> TractResult<Value> {
-    let shape = multi_broadcast(&[left.shape(), right.shape()])?;
-    let (left, right) = (
-        left.to_plain_array_view::<T>()?,
-        right.to_plain_array_view::<T>()?,
-    );
-    let mut result = Value::zero_dt(T::datum_type(), &shape)?;
     let mut failed = false;
-    let mut view = result.to_plain_array_view_mut::<T>()?;
-    Zip::from(&mut view)
-        .and_broadcast(&left)
-        .and_broadcast(&right)
-        .for_each(|to, a, b| match T::pair(which, *a, *b) {
-            Some(value) => *to = value,
-            None => failed = true,
-        });
+    let result = broadcast(left, right, |a, b| {
+        T::pair(which, a, b).unwrap_or_else(|| {
+            failed = true;
+            a
+        })
+    })?;
     ensure!(
         !failed,
         "{which:?} of integers that have no result, as a division by zero"
@@ -564,8 +540,7 @@ impl Routine for Pair {
     fn run(&self, inputs: &[&Value]) -> TractResult<TVec<Value>> {
         let (left, right) = (inputs[0], inputs[1]);
         let datum = left.datum_type();
-        let result = dispatch!(datum, [F32: f32, F64: f64, I32: i32, I64: i64],
-            paired(*self, left, right))?;
+        let result = dispatch_numbers!(datum, paired(*self, left, right))?;
         Ok([result].into_iter().collect())
     }
 }

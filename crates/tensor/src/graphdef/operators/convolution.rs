@@ -1,12 +1,14 @@
 //! Convolutions and what goes with them, channels last.
 
 use super::super::attributes::{float, integers, text};
-use super::super::routine::{Form, Routine, dispatch, known, lower, lower_to, own, shape};
+use super::super::routine::{Routine, known, own, shape};
 use super::slices::Stride;
 use super::{Inputs, Operation, of};
+use crate::elements::dispatch_reals;
+use crate::lowering::{Form, lower, lower_to};
 use tract_onnx::tract_hir::internal::{
-    AxisOp, Datum, DatumType, DimLike, OutletId, SpecialOps, TDim, TVec, Tensor as Value, ToDim,
-    TractResult, TypedModel, bail, ensure,
+    AxisOp, Datum, DimLike, OutletId, SpecialOps, TDim, TVec, Tensor as Value, ToDim, TractResult,
+    TypedModel, bail, ensure,
 };
 use tract_onnx::tract_hir::ops::math;
 use tract_onnx::tract_hir::tract_core::ops::change_axes::wire_with_rank_broadcast;
@@ -313,8 +315,7 @@ impl Routine for Spread {
 
     fn run(&self, inputs: &[&Value]) -> TractResult<TVec<Value>> {
         let (weights, input) = (inputs[0], inputs[1]);
-        let result = dispatch!(input.datum_type(), [F32: f32, F64: f64],
-            spread(self, weights, input))?;
+        let result = dispatch_reals!(input.datum_type(), spread(self, weights, input))?;
         Ok([result].into_iter().collect())
     }
 }

@@ -1,8 +1,10 @@
 //! Resizing and rearranging of images, channels last.
 
 use super::super::attributes::{integer, truth};
-use super::super::routine::{Form, Routine, dispatch, dispatch_any, known, lower, lower_to, own};
+use super::super::routine::{Routine, known, own};
 use super::{Inputs, Operation, integers_of, of};
+use crate::elements::{dispatch_any, dispatch_numbers};
+use crate::lowering::{Form, lower, lower_to};
 use tract_onnx::tract_hir::internal::{
     Datum, DatumType, DimLike, TDim, TVec, Tensor as Value, ToDim, TractResult, bail, ensure, f16,
 };
@@ -411,8 +413,7 @@ impl Routine for Batch {
 
     fn run(&self, inputs: &[&Value]) -> TractResult<TVec<Value>> {
         let value = inputs[0];
-        let result = dispatch!(value.datum_type(), [F32: f32, F64: f64, I32: i32, I64: i64],
-            batch_of(self, value))?;
+        let result = dispatch_numbers!(value.datum_type(), batch_of(self, value))?;
         Ok(one(result))
     }
 }

@@ -1,8 +1,10 @@
 //! Values looked up by index, and indices of values.
 
 use super::super::attributes::{datum, floats, integer, text, truth};
-use super::super::routine::{Form, Routine, axis_of, dispatch, dispatch_any, lower, lower_to, own};
+use super::super::routine::{Routine, axis_of, own};
 use super::{Inputs, Operation, integers_of, of};
+use crate::elements::{dispatch_any, dispatch_numbers};
+use crate::lowering::{Form, lower, lower_to};
 use tract_onnx::tract_hir::internal::{
     Datum, DatumType, DimLike, IntoTensor, OutletId, SpecialOps, TDim, TVec, Tensor as Value,
     ToDim, TractResult, TypedModel, bail, ensure, f16,
@@ -462,8 +464,7 @@ impl Routine for Best {
             *length = self.count;
         }
         let datum = value.datum_type();
-        let (values, places) = dispatch!(datum, [F32: f32, F64: f64, I32: i32, I64: i64],
-            best(self.count, value, &shape))?;
+        let (values, places) = dispatch_numbers!(datum, best(self.count, value, &shape))?;
         let places = places.cast_to_dt(self.index)?.into_owned();
         Ok([values, places].into_iter().collect())
     }
@@ -539,8 +540,7 @@ impl Routine for Running {
 
     fn run(&self, inputs: &[&Value]) -> TractResult<TVec<Value>> {
         let datum = inputs[0].datum_type();
-        let found = dispatch!(datum, [F32: f32, F64: f64, I32: i32, I64: i64],
-            running(self, inputs[0]))?;
+        let found = dispatch_numbers!(datum, running(self, inputs[0]))?;
         Ok(one(found))
     }
 }

@@ -1,9 +1,11 @@
 //! Pooling, and normalization by what is around, channels last.
 
 use super::super::attributes::{float, integer};
-use super::super::routine::{Form, Routine, dispatch};
+use super::super::routine::Routine;
 use super::images::{one, routine};
 use super::{Inputs, Operation, of};
+use crate::elements::dispatch_reals;
+use crate::lowering::Form;
 use tract_onnx::tract_hir::internal::{
     Datum, DatumType, TVec, Tensor as Value, TractResult, bail, ensure,
 };
@@ -200,7 +202,7 @@ impl Routine for Pool {
 
     fn run(&self, inputs: &[&Value]) -> TractResult<TVec<Value>> {
         let value = inputs[0];
-        let result = dispatch!(value.datum_type(), [F32: f32, F64: f64], pooled(self, value))?;
+        let result = dispatch_reals!(value.datum_type(), pooled(self, value))?;
         Ok(one(result))
     }
 }

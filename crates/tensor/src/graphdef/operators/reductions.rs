@@ -1,8 +1,10 @@
 //! Reductions along axes, and products.
 
 use super::super::attributes::{datum, text, truth};
-use super::super::routine::{Form, Routine, axis_of, dispatch, lengths, lower, own};
+use super::super::routine::{Routine, axis_of, lengths, own};
 use super::{Inputs, Operation, both, floating, of};
+use crate::elements::dispatch_reals;
+use crate::lowering::{Form, lower};
 use tract_onnx::tract_hir::internal::{
     AxesMapping, Datum, DatumType, ElementWiseIntoHir, Expansion, IntoTensor, OutletId, SpecialOps,
     TDim, TVec, Tensor as Value, TractResult, TypedModel, bail, ensure, expand, tensor0,
@@ -208,7 +210,7 @@ impl Routine for Along {
 
     fn run(&self, inputs: &[&Value]) -> TractResult<TVec<Value>> {
         let value = inputs[0];
-        let found = dispatch!(value.datum_type(), [F32: f32, F64: f64], extreme(self, value))?;
+        let found = dispatch_reals!(value.datum_type(), extreme(self, value))?;
         Ok([found].into_iter().collect())
     }
 }

@@ -1,8 +1,10 @@
 //! Shapes, and values that only depend on them.
 
 use super::super::attributes::{datum, integer, integers, shape as declared, text};
-use super::super::routine::{Form, Routine, dispatch_any, known, lower, lower_to, own, shape};
+use super::super::routine::{Routine, known, own, shape};
 use super::{Inputs, Operation, of, unary};
+use crate::elements::dispatch_any;
+use crate::lowering::{Form, lower, lower_to};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{
     AxisOp, Datum, DatumType, Expansion, OutletId, SpecialOps, TDim, TVec, Tensor as Value,
@@ -417,8 +419,6 @@ impl Routine for Mirror {
         Ok([value].into_iter().collect())
     }
 }
-
-use super::super::routine::dispatch;
 
 /// The permutation that undoes another.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! Parts of values.
 
 use super::super::attributes::integer;
-use super::super::routine::{
-    Form, Routine, axis_of, dispatch, dispatch_any, known, lower, lower_to, own, shape,
-};
+use super::super::routine::{Routine, axis_of, known, own, shape};
 use super::{Inputs, Operation, integers_of, of};
+use crate::elements::dispatch_any;
+use crate::lowering::{Form, lower, lower_to};
 use tract_onnx::tract_hir::internal::{
-    AxisOp, Datum, DatumType, IntoTensor, OutletId, SpecialOps, TDim, TVec, Tensor as Value,
-    TractResult, TypedModel, bail, ensure, f16,
+    AxisOp, Datum, IntoTensor, OutletId, SpecialOps, TDim, TVec, Tensor as Value, TractResult,
+    TypedModel, bail, ensure, f16,
 };
 use tract_onnx::tract_hir::tract_core::ops::array::Slice;
 use tract_onnx::tract_hir::tract_ndarray::{self, Axis};

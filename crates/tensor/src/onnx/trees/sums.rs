@@ -1,7 +1,8 @@
 //! From rows of numbers to the sums of the leaves that they reach.
 
-use super::super::kernel::{rows_of, slice};
+use super::super::kernel::rows_of;
 use super::leaves::{Leaves, Real};
+use crate::elements::slice;
 use crate::onnx::transform::Transform;
 use forest::Forest;
 use std::cell::Cell;

@@ -166,7 +166,34 @@ def onnx_loop():
     write("onnx_loop", x, session.run(["sum"], {"x": x})[0])
 
 
+def default():
+    """A signature with an input that need not be fed."""
+    signature = [
+        tf.TensorSpec([None, 2], tf.float32, "x"),
+        tf.TensorSpec([], tf.float32, "scale"),
+    ]
+
+    @tf.function(input_signature=signature)
+    def scaled(x, scale=tf.constant(2.5)):
+        return {"scaled": x * scale}
+
+    target = HERE / "default"
+    shutil.rmtree(target, ignore_errors=True)
+    tf.saved_model.save(tf.Module(), str(target), signatures={"serving_default": scaled})
+    (target / "fingerprint.pb").unlink(missing_ok=True)
+    x = np.linspace(-3, 8, 2 * len(COLOURS), dtype=np.float32).reshape(-1, 2)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(target))
+        served = loaded.signature_def["serving_default"]
+        feed = {served.inputs["x"].name: x}
+        result = session.run(served.outputs["scaled"].name, feed)
+        feed[served.inputs["scale"].name] = 0.5
+        fed = session.run(served.outputs["scaled"].name, feed)
+    write("default", x, result, fed)
+
+
 lookup()
 loop()
 table()
 onnx_loop()
+default()
