@@ -7,7 +7,7 @@ use tensor::{Data, Element, Graph, Port, Scratch, Tensor};
 
 use crate::document::Document;
 use crate::examples::Features;
-use crate::failure::{Code, Failure, told};
+use crate::failure::{Code, Failure};
 
 /// Runs up to this long are done where the request was read: handing them to another thread would
 /// take about as long.
@@ -232,5 +232,5 @@ fn failure(error: &tensor::Error) -> Failure {
         | tensor::Error::Run { .. } => Code::InvalidArgument,
         _ => Code::Internal,
     };
-    Failure::new(code, told(error))
+    Failure::new(code, error.to_string())
 }

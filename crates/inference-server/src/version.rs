@@ -9,7 +9,7 @@ use tensor::{Data, Directory, Element, Graph, Options, Port, Tensor};
 use crate::codec;
 use crate::document::Document;
 use crate::engine::{Engine, Feed};
-use crate::failure::{Code, Failure, told};
+use crate::failure::{Code, Failure};
 use crate::nodes::Nodes;
 use crate::{labels, parsing, saved_model};
 
@@ -77,7 +77,7 @@ impl Version {
             )
         } else {
             let graph = Graph::open(path, MOST_BYTES, &Options::default());
-            Engine::graph(graph.map_err(|error| unloadable(&told(&error)))?)
+            Engine::graph(graph.map_err(|error| unloadable(&error.to_string()))?)
         };
         let ports = |ports: &[Port]| {
             let ports = ports.iter();
@@ -103,7 +103,7 @@ impl Version {
 
     fn load_saved_model(name: &str, number: i64, path: &Path) -> Result<Self, Failure> {
         let files = Directory::open(path, MOST_BYTES);
-        let files = files.map_err(|error| unloadable(&told(&error)))?;
+        let files = files.map_err(|error| unloadable(&error.to_string()))?;
         let graph = saved_model::read(&files).map_err(|error| unloadable(&error))?;
         let signatures = graph.signatures.into_iter().map(|(name, definition)| {
             let signature = Signature {
@@ -236,7 +236,7 @@ impl Files {
             .as_ref()
             .map_or(&self.directory, |parsing| &parsing.files);
         let graph = Graph::from_saved_model(files, &options);
-        let mut engine = Engine::graph(graph.map_err(|error| told(&error))?);
+        let mut engine = Engine::graph(graph.map_err(|error| error.to_string())?);
         if let Some(parsing) = parsing {
             engine.set_defaults(parsing.defaults);
         }
