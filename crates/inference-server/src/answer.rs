@@ -3,11 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use protobufs::tensorflow::tensor_info::Encoding;
-use protobufs::tensorflow::{DataType, SignatureDef, TensorInfo};
+use protobufs::tensorflow::{DataType, SignatureDef, TensorInfo, TensorProto, TensorShapeProto};
 use std::collections::BTreeMap;
 use tensor::{Data, Tensor};
 
 use crate::catalogue::Standing;
+use crate::decimal;
 use crate::failure::Failure;
 use crate::rows::Format;
 use crate::writer::Writer;
@@ -264,32 +265,119 @@ fn signature(writer: &mut Writer, definition: &SignatureDef) {
             });
         }
         writer.member("method_name", |writer| writer.text(&definition.method_name));
-        writer.member("defaults", |writer| writer.object(|_| {}));
+        writer.member("defaults", |writer| {
+            writer.object(|writer| {
+                for (name, value) in &definition.defaults {
+                    writer.member(name, |writer| constant(writer, value));
+                }
+            });
+        });
     });
 }
 
 fn port(writer: &mut Writer, info: &TensorInfo) {
-    let shape = info.tensor_shape.clone().unwrap_or_default();
+    let shape_of = info.tensor_shape.clone().unwrap_or_default();
     let data_type = DataType::try_from(info.dtype).unwrap_or_default();
     writer.object(|writer| {
         writer.member("dtype", |writer| writer.text(data_type.as_str_name()));
-        writer.member("tensor_shape", |writer| {
-            writer.object(|writer| {
-                writer.member("dim", |writer| {
-                    writer.array(|writer| {
-                        for dim in &shape.dim {
-                            writer.object(|writer| {
-                                writer.member("size", |w| w.text(&dim.size.to_string()));
-                                writer.member("name", |w| w.text(&dim.name));
-                            });
-                        }
-                    });
-                });
-                writer.member("unknown_rank", |writer| writer.bool(shape.unknown_rank));
-            });
-        });
+        writer.member("tensor_shape", |writer| shape(writer, &shape_of));
         if let Some(Encoding::Name(name)) = &info.encoding {
             writer.member("name", |writer| writer.text(name));
         }
     });
+}
+
+fn shape(writer: &mut Writer, shape: &TensorShapeProto) {
+    writer.object(|writer| {
+        writer.member("dim", |writer| {
+            writer.array(|writer| {
+                for dim in &shape.dim {
+                    writer.object(|writer| {
+                        writer.member("size", |w| w.text(&dim.size.to_string()));
+                        writer.member("name", |w| w.text(&dim.name));
+                    });
+                }
+            });
+        });
+        writer.member("unknown_rank", |writer| writer.bool(shape.unknown_rank));
+    });
+}
+
+/// A tensor's message with all its fields, as protobuf writes it: bytes in base64, and integers of 64
+/// bits, as strings.
+fn constant(writer: &mut Writer, value: &TensorProto) {
+    let data_type = DataType::try_from(value.dtype).unwrap_or_default();
+    writer.object(|writer| {
+        writer.member("dtype", |writer| writer.text(data_type.as_str_name()));
+        if let Some(shape_of) = &value.tensor_shape {
+            writer.member("tensor_shape", |writer| shape(writer, shape_of));
+        }
+        writer.member("version_number", |writer| {
+            writer.integer(value.version_number.into());
+        });
+        writer.member("tensor_content", |writer| {
+            writer.text(&STANDARD.encode(&value.tensor_content));
+        });
+        none(writer, &["half_val"]);
+        list(writer, "float_val", &value.float_val, |writer, value| {
+            let mut text = String::new();
+            decimal::write_float(&mut text, *value);
+            number(writer, &text);
+        });
+        list(writer, "double_val", &value.double_val, |writer, value| {
+            let mut text = String::new();
+            decimal::write_double(&mut text, *value);
+            number(writer, &text);
+        });
+        list(writer, "int_val", &value.int_val, |writer, value| {
+            writer.integer((*value).into());
+        });
+        list(writer, "string_val", &value.string_val, |writer, value| {
+            writer.text(&STANDARD.encode(value));
+        });
+        none(writer, &["scomplex_val"]);
+        list(writer, "int64_val", &value.int64_val, |writer, value| {
+            writer.text(&value.to_string());
+        });
+        list(writer, "bool_val", &value.bool_val, |writer, value| {
+            writer.bool(*value);
+        });
+        none(writer, &OTHERS);
+        writer.member("float8_val", |writer| writer.text(""));
+    });
+}
+
+/// Fields of a tensor's message, in its order, whose types are not supported.
+const OTHERS: [&str; 5] = [
+    "dcomplex_val",
+    "resource_handle_val",
+    "variant_val",
+    "uint32_val",
+    "uint64_val",
+];
+
+fn none(writer: &mut Writer, names: &[&str]) {
+    for name in names {
+        list(writer, name, &[], |_, ()| {});
+    }
+}
+
+fn list<T>(writer: &mut Writer, name: &str, values: &[T], write: impl Fn(&mut Writer, &T)) {
+    writer.member(name, |writer| {
+        writer.array(|writer| {
+            for value in values {
+                write(writer, value);
+            }
+        });
+    });
+}
+
+/// A number as protobuf writes it: with a point only where something follows, and as a string where
+/// JSON has no such number.
+fn number(writer: &mut Writer, text: &str) {
+    if text.ends_with(|last: char| last.is_ascii_digit()) {
+        writer.plain(text.strip_suffix(".0").unwrap_or(text));
+    } else {
+        writer.text(text);
+    }
 }

@@ -66,7 +66,8 @@ impl Catalogue {
         })
     }
 
-    /// How one version of a model stands, or all that have been seen.
+    /// How one version of a model stands, or all that have been seen: a label does not matter to
+    /// the real server here.
     pub(crate) fn standings(
         &self,
         name: &str,
@@ -76,7 +77,7 @@ impl Catalogue {
         let known = models.get(name).map(|model| &model.standings);
         let missing = |message: String| Failure::new(Code::NotFound, message);
         match choice {
-            Choice::Latest => {
+            Choice::Latest | Choice::Label(_) => {
                 let all = known.filter(|standings| !standings.is_empty());
                 let all = all.ok_or_else(|| {
                     missing(format!("Could not find any versions of model {name}"))
@@ -93,9 +94,6 @@ impl Catalogue {
                 })?;
                 Ok(vec![(*number, standing.clone())])
             }
-            Choice::Label(label) => Err(Failure::invalid(format!(
-                "Unrecognized servable version label: {label}"
-            ))),
         }
     }
 

@@ -121,6 +121,28 @@ pub(crate) fn decode(message: TensorProto, port: &Port) -> Result<Tensor, Failur
     Ok(Tensor { shape, data })
 }
 
+/// The tensor that a constant of a graph is.
+pub(crate) fn constant(message: TensorProto) -> Result<Tensor, Failure> {
+    let element = match DataType::try_from(message.dtype) {
+        Ok(DataType::DtFloat) => Element::Float,
+        Ok(DataType::DtDouble) => Element::Double,
+        Ok(DataType::DtInt32) => Element::Int32,
+        Ok(DataType::DtInt64) => Element::Int64,
+        Ok(DataType::DtBool) => Element::Bool,
+        Ok(DataType::DtString) => Element::Text,
+        _ => {
+            let name = type_name(message.dtype);
+            return Err(Failure::invalid(format!("{name} is not supported")));
+        }
+    };
+    let port = Port {
+        name: "a constant".to_owned(),
+        shape: Vec::new(),
+        element,
+    };
+    decode(message, &port)
+}
+
 fn numbers<T: Copy + Default, const N: usize>(
     content: &[u8],
     values: Vec<T>,

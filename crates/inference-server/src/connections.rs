@@ -29,8 +29,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .pipeline_flush(true);
+        .header_read_timeout(HEAD);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -1,8 +1,9 @@
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tensor::{Graph, Port, Scratch, Tensor};
+use tensor::{Data, Element, Graph, Port, Scratch, Tensor};
 
 use crate::document::Document;
 use crate::examples::Features;
@@ -34,8 +35,14 @@ impl From<Tensor> for Feed {
 /// A model that turns tensors into tensors, whatever its format.
 pub(crate) struct Engine {
     kind: Kind,
+    /// What is computed, and then what is not: the labels.
+    outputs: Vec<Port>,
+    /// For each output that is the same for each row, what it is.
+    labels: Vec<Vec<String>>,
     /// What a feature is that an example does not have.
     defaults: Features,
+    /// What is fed for an input that a request leaves out.
+    given: BTreeMap<String, Tensor>,
     /// Nanoseconds of the last run, for each of its rows.
     pace: AtomicU64,
 }
@@ -52,16 +59,22 @@ impl Engine {
     pub(crate) fn graph(graph: Graph) -> Self {
         let (graph, scratches) = (Box::new(graph), Mutex::default());
         Self {
+            outputs: graph.outputs().to_vec(),
             kind: Kind::Graph { graph, scratches },
+            labels: Vec::new(),
             defaults: Features::new(),
+            given: BTreeMap::new(),
             pace: AtomicU64::new(u64::MAX),
         }
     }
 
     pub(crate) fn document(document: Document) -> Self {
         Self {
+            outputs: document.outputs().to_vec(),
             kind: Kind::Document(Box::new(document)),
+            labels: Vec::new(),
             defaults: Features::new(),
+            given: BTreeMap::new(),
             pace: AtomicU64::new(u64::MAX),
         }
     }
@@ -74,10 +87,17 @@ impl Engine {
     }
 
     pub(crate) fn outputs(&self) -> &[Port] {
-        match &self.kind {
-            Kind::Graph { graph, .. } => graph.outputs(),
-            Kind::Document(document) => document.outputs(),
-        }
+        &self.outputs
+    }
+
+    /// Adds an output that has these labels for each row.
+    pub(crate) fn add_labels(&mut self, name: String, labels: Vec<String>) {
+        self.outputs.push(Port {
+            name,
+            shape: vec![None, Some(labels.len())],
+            element: Element::Text,
+        });
+        self.labels.push(labels);
     }
 
     /// What a feature is that an example does not have.
@@ -89,9 +109,19 @@ impl Engine {
         self.defaults = defaults;
     }
 
+    /// Has this fed for an input that a request leaves out.
+    pub(crate) fn give(&mut self, input: String, tensor: Tensor) {
+        self.given.insert(input, tensor);
+    }
+
     /// Whether values, and whole inputs, may be missing.
     pub(crate) fn takes_missing(&self) -> bool {
         matches!(self.kind, Kind::Document(_))
+    }
+
+    /// Whether a request may leave this input out.
+    pub(crate) fn may_lack(&self, input: &str) -> bool {
+        self.takes_missing() || self.given.contains_key(input)
     }
 
     /// The labels that the columns of an output belong to, where the model knows them.
@@ -118,13 +148,23 @@ impl Engine {
     pub(crate) fn run(&self, feeds: Vec<Option<Feed>>) -> Result<Vec<Tensor>, Failure> {
         let rows = rows(&feeds);
         let started = Instant::now();
-        let outputs = match &self.kind {
+        let mut outputs = match &self.kind {
             Kind::Document(document) => document.run(&feeds),
-            Kind::Graph { graph, scratches } => run(graph, scratches, feeds),
+            Kind::Graph { graph, scratches } => run(graph, scratches, feeds, &self.given),
         }?;
         let elapsed = started.elapsed().as_nanos() / rows.max(1) as u128;
         let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
         self.pace.store(elapsed, Ordering::Relaxed);
+        // What has a row for each that was fed says how many these are.
+        let computed = outputs.iter().zip(&self.outputs);
+        let mut batches = computed.filter(|(_, port)| port.shape.first() == Some(&None));
+        let rows = batches.next().and_then(|(output, _)| output.shape.first());
+        let rows = rows.copied().unwrap_or(1);
+        let labels = self.labels.iter().map(|labels| Tensor {
+            shape: vec![rows, labels.len()],
+            data: Data::Text((0..rows).flat_map(|_| labels.iter().cloned()).collect()),
+        });
+        outputs.extend(labels);
         Ok(outputs)
     }
 }
@@ -142,10 +182,13 @@ fn run(
     graph: &Graph,
     scratches: &Mutex<Vec<Scratch>>,
     feeds: Vec<Option<Feed>>,
+    given: &BTreeMap<String, Tensor>,
 ) -> Result<Vec<Tensor>, Failure> {
     let mut squeezed = false;
     let inputs = feeds.into_iter().zip(graph.inputs()).map(|(feed, port)| {
-        let mut tensor = feed.map(|feed| feed.tensor).ok_or_else(|| {
+        let tensor = feed.map(|feed| feed.tensor);
+        let tensor = tensor.or_else(|| given.get(&port.name).cloned());
+        let mut tensor = tensor.ok_or_else(|| {
             Failure::invalid(format!(
                 "Missing named input: {} in 'inputs' object.",
                 port.name

@@ -6,10 +6,11 @@ use protobufs::tensorflow::serving::{Input, input};
 use protobufs::tensorflow::{Example, feature};
 use tensor::{Data, Element, Port, Tensor};
 
+use crate::decimal;
 use crate::engine::{Engine, Feed};
 use crate::failure::{Code, Failure};
 use crate::json::{Kind, Value};
-use crate::rows::unescape;
+use crate::rows::{lossy, narrowed, unescape};
 
 /// The values of an example, by name.
 pub(crate) type Features = BTreeMap<String, Values>;
@@ -241,7 +242,15 @@ fn push(data: &mut Data, values: &Values, input: &Port) -> Result<(), Failure> {
         ))
     };
     match (data, values) {
-        (Data::Float(to), Values::Decimal(from)) => to.extend(from.iter().map(|v| *v as f32)),
+        (Data::Float(to), Values::Decimal(from)) => {
+            for value in from {
+                to.push(narrowed(*value).ok_or_else(|| {
+                    let mut shown = String::new();
+                    decimal::write_double(&mut shown, *value);
+                    lossy(&shown, "float")
+                })?);
+            }
+        }
         (Data::Double(to), Values::Decimal(from)) => to.extend(from),
         // Numbers without a point are whole to JSON, whatever the feature is.
         (Data::Float(to), Values::Whole(from)) => to.extend(from.iter().map(|v| *v as f32)),

@@ -203,7 +203,11 @@ async fn predict(
     let mut sent = request.inputs;
     {
         let names: BTreeSet<_> = sent.keys().map(String::as_str).collect();
-        let is_enough = names.len() == known.len() || target.engine.takes_missing();
+        let missing = known.difference(&names);
+        let missing: Vec<_> = missing
+            .filter(|name| !target.engine.may_lack(name))
+            .collect();
+        let is_enough = names.len() == known.len() || missing.is_empty();
         if names.len() > known.len() || !is_enough {
             let listed = |names: &mut dyn Iterator<Item = &&str>| {
                 names.copied().collect::<Vec<_>>().join(",")
@@ -216,7 +220,7 @@ async fn predict(
                 listed(&mut names.iter()),
                 listed(&mut known.iter()),
                 listed(&mut names.difference(&known)),
-                listed(&mut known.difference(&names)),
+                listed(&mut missing.into_iter()),
             )));
         }
         if let Some(extra) = names.difference(&known).next() {

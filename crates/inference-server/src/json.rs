@@ -88,6 +88,10 @@ impl<'a> Json<'a> {
                 unescaped: String::new(),
             },
         };
+        // Some editors and shells put a byte order mark first.
+        if text.starts_with('\u{feff}') {
+            parser.at = '\u{feff}'.len_utf8();
+        }
         parser.skip_space();
         if parser.at == bytes.len() {
             return Err(parser.malformed("The document is empty."));

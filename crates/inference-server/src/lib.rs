@@ -7,7 +7,7 @@
 //! | what | where |
 //! |---|---|
 //! | which versions there are, and when one takes over | `watcher`, `snapshot`, `catalogue` |
-//! | a version and its signatures | `version`, `saved_model`, `parsing` |
+//! | a version and its signatures | `version`; `saved_model`, `nodes`, `parsing`, `labels` |
 //! | what computes | `engine` (graphs), `document` (PMML) |
 //! | requests and answers over HTTP | `rest`; `json`, `rows`, `examples`; `answer`, `writer`, `decimal` |
 //! | the same over gRPC | `grpc`, `codec`, `examples` |
@@ -30,8 +30,10 @@ mod grpc;
 #[cfg(test)]
 mod hostile;
 mod json;
+mod labels;
 mod launch;
 mod metrics;
+mod nodes;
 mod parsing;
 mod rest;
 mod results;

@@ -4,18 +4,16 @@
 //! already, and so the signature is replaced by one that is fed what the operator would give: a
 //! value for each feature.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use prost::Message;
 use protobufs::tensorflow::tensor_info::Encoding;
 use protobufs::tensorflow::tensor_shape_proto::Dim;
-use protobufs::tensorflow::{
-    DataType, MetaGraphDef, SignatureDef, TensorInfo, TensorProto, TensorShapeProto,
-};
-use tensor::Directory;
+use protobufs::tensorflow::{DataType, MetaGraphDef, SignatureDef, TensorInfo, TensorShapeProto};
+use tensor::{Data, Directory};
 
 use crate::examples::{Features, Values};
+use crate::nodes::{Graphs, Node, Nodes};
 use crate::saved_model::FILE;
 
 /// A model whose signature takes features in place of serialized examples.
@@ -25,57 +23,6 @@ pub(crate) struct Parsing {
     pub(crate) defaults: Features,
 }
 
-/// A SavedModel whose graphs are not looked into.
-#[derive(Clone, PartialEq, Message)]
-struct Graphs {
-    #[prost(int64, tag = "1")]
-    version: i64,
-    #[prost(bytes = "bytes", repeated, tag = "2")]
-    graphs: Vec<Bytes>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Graph {
-    #[prost(message, optional, tag = "2")]
-    definition: Option<GraphDef>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct GraphDef {
-    #[prost(message, repeated, tag = "1")]
-    nodes: Vec<Node>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Node {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    operator: String,
-    #[prost(string, repeated, tag = "3")]
-    inputs: Vec<String>,
-    #[prost(btree_map = "string, message", tag = "5")]
-    attributes: BTreeMap<String, Attribute>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Attribute {
-    #[prost(message, optional, tag = "1")]
-    list: Option<List>,
-    #[prost(int64, tag = "3")]
-    number: i64,
-    #[prost(message, optional, tag = "8")]
-    tensor: Option<TensorProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct List {
-    #[prost(int32, repeated, tag = "6")]
-    types: Vec<i32>,
-    #[prost(message, repeated, tag = "7")]
-    shapes: Vec<TensorShapeProto>,
-}
-
 /// Whether all that a signature takes are strings, and so may be examples.
 pub(crate) fn takes_examples(definition: &SignatureDef) -> bool {
     let mut inputs = definition.inputs.values();
@@ -83,26 +30,32 @@ pub(crate) fn takes_examples(definition: &SignatureDef) -> bool {
 }
 
 /// The model with the signature replaced, if its graph, the one at `position`, parses the examples
-/// at once, and into features of fixed length.
+/// at once, and into features of fixed length. The inputs are those features that the `computed`
+/// outputs need.
 pub(crate) fn replace(
     files: &Directory,
     position: usize,
+    nodes: &Nodes,
     name: &str,
     definition: &SignatureDef,
+    computed: &[String],
 ) -> Option<Parsing> {
-    let mut model = Graphs::decode(files.file(FILE)?).ok()?;
-    let graph = model.graphs.get_mut(position)?;
-    let nodes = Graph::decode(&graph[..]).ok()?.definition?.nodes;
-    let nodes: HashMap<_, _> = nodes.iter().map(|node| (&node.name[..], node)).collect();
     let Some(Encoding::Name(fed)) = &definition.inputs.values().next()?.encoding else {
         return None;
     };
     let fed = fed.split(':').next()?;
-    let parser = nodes.values().find(|node| {
-        let source = node.inputs.first().and_then(|input| source(&nodes, input));
-        matches!(&node.operator[..], "ParseExample" | "ParseExampleV2") && source == Some(fed)
+    let outputs = computed.iter().filter_map(|name| {
+        let Encoding::Name(value) = definition.outputs.get(name)?.encoding.as_ref()?;
+        Some(&value[..])
+    });
+    let needed = nodes.behind(outputs);
+    let parser = needed.iter().find_map(|(name, _)| {
+        let node = nodes.of(name)?;
+        let source = nodes.source(node.inputs.first()?, &["Identity"])?;
+        let parses = matches!(&node.operator[..], "ParseExample" | "ParseExampleV2");
+        (parses && source.name == fed).then_some(node)
     })?;
-    let (features, defaults) = features(&nodes, parser)?;
+    let (features, defaults) = features(nodes, parser, &needed)?;
     let replaced = SignatureDef {
         inputs: features,
         ..definition.clone()
@@ -111,6 +64,8 @@ pub(crate) fn replace(
         meta_info_def: None,
         signature_def: [(name.to_owned(), replaced)].into(),
     };
+    let mut model = Graphs::decode(files.file(FILE)?).ok()?;
+    let graph = model.graphs.get_mut(position)?;
     // Of entries with one name the last one counts, and messages one behind the other are merged.
     *graph = [&graph[..], &addition.encode_to_vec()].concat().into();
     let copies = files.files().map(|(path, bytes)| {
@@ -127,24 +82,12 @@ pub(crate) fn replace(
     })
 }
 
-/// The node that a value comes from, unchanged.
-fn source<'n>(nodes: &HashMap<&'n str, &'n Node>, input: &'n str) -> Option<&'n str> {
-    let mut name = input.split(':').next()?;
-    for _ in 0..nodes.len() {
-        let node = nodes.get(name)?;
-        if node.operator != "Identity" {
-            return Some(name);
-        }
-        name = node.inputs.first()?.split(':').next()?;
-    }
-    None
-}
-
-/// What the operator gives for each of its dense features, and what it gives where an example has
-/// none.
+/// What the operator gives for each of its dense features that is needed, and what it gives where an
+/// example has none.
 fn features(
-    nodes: &HashMap<&str, &Node>,
+    nodes: &Nodes,
     parser: &Node,
+    needed: &BTreeSet<(String, usize)>,
 ) -> Option<(BTreeMap<String, TensorInfo>, Features)> {
     let list = |name: &str| {
         parser
@@ -158,21 +101,24 @@ fn features(
     };
     let types = list("Tdense").unwrap_or_default().types;
     let shapes = list("dense_shapes").unwrap_or_default().shapes;
-    let constant = |input: Option<&String>| {
-        let node = nodes.get(source(nodes, input?)?)?;
-        node.attributes.get("value")?.tensor.clone()
+    // `tf.io.parse_example` gives a default the shape of its feature.
+    let constant =
+        |input: Option<&String>| nodes.source(input?, &["Identity", "Reshape"])?.constant();
+    let texts = |data| match data {
+        Data::Text(texts) => Some(texts),
+        _ => None,
     };
     // Serialized examples and their names come first.
     let (sparse, keys, defaults) = if parser.operator == "ParseExample" {
         let sparse = number("Nsparse")?;
         let keys = (0..types.len()).map(|at| {
             let key = constant(parser.inputs.get(2 + sparse + at))?;
-            key.string_val.into_iter().next()
+            texts(key.data)?.into_iter().next()
         });
         let keys = keys.collect::<Option<Vec<_>>>()?;
         (sparse, keys, 2 + sparse + types.len())
     } else {
-        let keys = constant(parser.inputs.get(3))?.string_val;
+        let keys = texts(constant(parser.inputs.get(3))?.data)?;
         (number("num_sparse")?, keys, 5)
     };
     if keys.len() != types.len() || shapes.len() != types.len() {
@@ -180,27 +126,27 @@ fn features(
     }
     let mut features = BTreeMap::new();
     let mut missing = Features::new();
-    for (at, ((key, data_type), shape)) in keys.iter().zip(&types).zip(shapes).enumerate() {
-        let key = std::str::from_utf8(key).ok()?.to_owned();
+    for (at, ((key, data_type), shape)) in keys.into_iter().zip(&types).zip(shapes).enumerate() {
+        let position = 3 * sparse + at;
+        if !needed.contains(&(parser.name.clone(), position)) {
+            continue;
+        }
         let mut dim = vec![Dim {
             size: -1,
             name: String::new(),
         }];
         dim.extend(shape.dim);
         let info = TensorInfo {
-            encoding: Some(Encoding::Name(format!(
-                "{}:{}",
-                parser.name,
-                3 * sparse + at
-            ))),
+            encoding: Some(Encoding::Name(format!("{}:{position}", parser.name))),
             dtype: *data_type,
             tensor_shape: Some(TensorShapeProto {
                 dim,
                 unknown_rank: false,
             }),
         };
-        let default = constant(parser.inputs.get(defaults + at));
-        if let Some(default) = default.and_then(values) {
+        let default = values(constant(parser.inputs.get(defaults + at))?.data)?;
+        // An empty one is none.
+        if default.len() > 0 {
             missing.insert(key.clone(), default);
         }
         features.insert(key, info);
@@ -208,27 +154,12 @@ fn features(
     Some((features, missing))
 }
 
-/// The values of a constant, if it has any.
-fn values(tensor: TensorProto) -> Option<Values> {
-    let content = &tensor.tensor_content[..];
-    let values = match DataType::try_from(tensor.dtype).ok()? {
-        DataType::DtFloat => {
-            let (chunks, _) = content.as_chunks();
-            let spelled = tensor.float_val.iter().copied();
-            let packed = chunks.iter().map(|chunk| f32::from_le_bytes(*chunk));
-            Values::Decimal(spelled.chain(packed).map(f64::from).collect())
-        }
-        DataType::DtInt64 => {
-            let (chunks, _) = content.as_chunks();
-            let packed = chunks.iter().map(|chunk| i64::from_le_bytes(*chunk));
-            Values::Whole(tensor.int64_val.iter().copied().chain(packed).collect())
-        }
-        DataType::DtString => {
-            let texts = tensor.string_val.into_iter();
-            let texts = texts.map(|bytes| String::from_utf8(bytes.into()).ok());
-            Values::Text(texts.collect::<Option<_>>()?)
-        }
-        _ => return None,
-    };
-    (values.len() > 0).then_some(values)
+/// What a feature is that has these values.
+fn values(data: Data) -> Option<Values> {
+    match data {
+        Data::Float(values) => Some(Values::Decimal(values.into_iter().map(f64::from).collect())),
+        Data::Int64(values) => Some(Values::Whole(values)),
+        Data::Text(values) => Some(Values::Text(values)),
+        _ => None,
+    }
 }

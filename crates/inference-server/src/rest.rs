@@ -222,10 +222,8 @@ async fn score(service: &Service, asked: &Asked, body: &[u8]) -> Result<String, 
             ))
         };
         let target = service.target(version, signature, missing).await?;
-        let inputs = target.engine.inputs();
-        let missing = target.engine.takes_missing();
-        let (format, feeds) =
-            unhurried(body.len(), || rows::feeds(request.root(), inputs, missing))?;
+        let engine = &target.engine;
+        let (format, feeds) = unhurried(body.len(), || rows::feeds(request.root(), engine))?;
         let outputs = service.run(&target, feeds).await?;
         let names = target.engine.outputs().iter().map(|port| &port.name[..]);
         let named: Vec<_> = names.zip(&outputs).collect();
@@ -256,7 +254,7 @@ fn asked(method: &Method, path: &str) -> Result<Asked, Failure> {
     let verb = if method == Method::POST {
         let (before, verb) = rest.rsplit_once(':').ok_or_else(malformed)?;
         rest = before;
-        match verb.to_ascii_lowercase().as_str() {
+        match verb {
             "predict" => Verb::Predict,
             "classify" => Verb::Classify,
             "regress" => Verb::Regress,
@@ -387,6 +385,7 @@ mod tests {
             (Method::POST, "/v1/models/:predict"),
             (Method::POST, "/v1/models/foo/versions/:predict"),
             (Method::POST, "/v1/models/a:b:predict"),
+            (Method::POST, "/v1/models/foo:PREDICT"),
             (Method::PUT, "/v1/models/foo"),
             (Method::GET, "/v1/models//versions/1"),
         ] {

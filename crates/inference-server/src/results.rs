@@ -1,7 +1,9 @@
 //! What the outputs of a model say as a classification, or as a regression.
 
+use protobufs::tensorflow::DataType;
 use tensor::{Data, Element, Port, Tensor};
 
+use crate::codec;
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::version::{CLASSIFY, REGRESS, Signature};
@@ -9,13 +11,27 @@ use crate::version::{CLASSIFY, REGRESS, Signature};
 /// Labels of an example, with their scores.
 pub(crate) type Classes = Vec<(String, f32)>;
 
-/// Whether a signature may be used so, going by what it says of itself.
+/// Whether a signature may be used so, going by what it says of itself: its method, and that it
+/// takes serialized examples.
 pub(crate) fn check_method(signature: &Signature, method: &str) -> Result<(), Failure> {
-    let found = &signature.definition().method_name;
-    if !signature.is_declared() || found == method {
+    let definition = signature.definition();
+    if !signature.is_declared() {
         return Ok(());
     }
-    Err(wrong_method(method, found))
+    if definition.method_name != method {
+        return Err(wrong_method(method, &definition.method_name));
+    }
+    let mut inputs = definition.inputs.values();
+    let (Some(input), None) = (inputs.next(), inputs.next()) else {
+        return Err(Failure::invalid("Expected one input Tensor."));
+    };
+    if input.dtype != DataType::DtString as i32 {
+        return Err(Failure::invalid(format!(
+            "Expects arg[0] to be {} but string is provided",
+            codec::type_name(input.dtype)
+        )));
+    }
+    Ok(())
 }
 
 fn wrong_method(method: &str, found: &str) -> Failure {

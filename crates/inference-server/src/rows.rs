@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use tensor::{Data, Element, Port, Tensor};
 
-use crate::engine::Feed;
+use crate::engine::{Engine, Feed};
 use crate::failure::Failure;
 use crate::json::{Json, Kind, Malformed, Value};
 
@@ -54,12 +54,10 @@ pub(crate) fn signature<'j>(root: Value<'j>) -> Result<&'j str, Failure> {
     }
 }
 
-/// What a request feeds for each of the inputs. `missing`: whether inputs and values may be
-/// missing.
+/// What a request feeds for each of an engine's inputs.
 pub(crate) fn feeds(
     root: Value<'_>,
-    inputs: &[Port],
-    missing: bool,
+    engine: &Engine,
 ) -> Result<(Format, Vec<Option<Feed>>), Failure> {
     match (root.member("instances"), root.member("inputs")) {
         (Some(_), Some(_)) => Err(wrong(
@@ -73,19 +71,16 @@ pub(crate) fn feeds(
             if instances.kind() == Kind::Array(0) {
                 return Err(wrong(root, "No values in 'instances' array"));
             }
-            Ok((Format::Row, by_row(instances, inputs, missing)?))
+            Ok((Format::Row, by_row(instances, engine)?))
         }
-        (None, Some(columns)) => Ok((Format::Column, by_column(columns, inputs, missing)?)),
+        (None, Some(columns)) => Ok((Format::Column, by_column(columns, engine)?)),
         (None, None) => Err(Failure::invalid("Missing 'inputs' or 'instances' key")),
     }
 }
 
 /// `inputs`: a tensor, if there is one input, or an object with a tensor for each.
-fn by_column(
-    columns: Value<'_>,
-    inputs: &[Port],
-    missing: bool,
-) -> Result<Vec<Option<Feed>>, Failure> {
+fn by_column(columns: Value<'_>, engine: &Engine) -> Result<Vec<Option<Feed>>, Failure> {
+    let (inputs, missing) = (engine.inputs(), engine.takes_missing());
     if !columns.is_object() || columns.base64().is_some() {
         let [input] = inputs else {
             return Err(Failure::invalid(
@@ -100,7 +95,7 @@ fn by_column(
     }
     let columns = inputs.iter().map(|input| {
         let Some(values) = columns.member(&input.name) else {
-            if missing {
+            if engine.may_lack(&input.name) {
                 return Ok(None);
             }
             return Err(Failure::invalid(format!(
@@ -118,11 +113,8 @@ fn by_column(
 
 /// `instances`: for each row an object with a value for each input, or, if there is one input, its
 /// value.
-fn by_row(
-    instances: Value<'_>,
-    inputs: &[Port],
-    missing: bool,
-) -> Result<Vec<Option<Feed>>, Failure> {
+fn by_row(instances: Value<'_>, engine: &Engine) -> Result<Vec<Option<Feed>>, Failure> {
+    let (inputs, missing) = (engine.inputs(), engine.takes_missing());
     let is_named = |value: Value<'_>| value.is_object() && value.base64().is_none();
     let named = instances.elements().next().is_some_and(is_named);
     if !named && inputs.len() > 1 {
@@ -167,7 +159,11 @@ fn by_row(
                 .add_row(value, row)
                 .map_err(|error| in_element(row, Some(name), &error))?;
         }
-        let absent = |column: &Column<'_>| column.rows != rows;
+        // An input with a default is left out of all rows, or of none.
+        let absent = |column: &Column<'_>| {
+            let is_left_out = column.rows == 0 && engine.may_lack(&column.input.name);
+            column.rows != rows && (missing || !is_left_out)
+        };
         if missing {
             for column in columns.iter_mut().filter(|column| absent(column)) {
                 column
@@ -187,7 +183,7 @@ fn by_row(
     }
     let feeds = columns.into_iter().map(|mut column| {
         column.shape.insert(0, rows);
-        Some(column.feed())
+        (column.rows > 0).then(|| column.feed())
     });
     Ok(feeds.collect())
 }
@@ -384,19 +380,11 @@ impl<'p> Column<'p> {
                 value.type_name()
             ))
         };
-        let lossy = |target: &str| {
-            Failure::invalid(format!(
-                "Cannot convert JSON value: {} to {target} without loss of precision.",
-                value.shown()
-            ))
-        };
+        let lossy = |target: &str| lossy(&value.shown(), target);
         match (&mut self.data, kind) {
             (Data::Float(values), Kind::Integer(_) | Kind::Unsigned(_) | Kind::Decimal(_)) => {
-                let number = whole_within(kind, 1 << 24).ok_or_else(|| lossy("float"))?;
-                if number.is_finite() && number.abs() > f64::from(f32::MAX) {
-                    return Err(lossy("float"));
-                }
-                values.push(number as f32);
+                let number = whole_within(kind, 1 << 24).and_then(narrowed);
+                values.push(number.ok_or_else(|| lossy("float"))?);
             }
             (Data::Double(values), Kind::Integer(_) | Kind::Unsigned(_) | Kind::Decimal(_)) => {
                 values.push(whole_within(kind, 1 << 53).ok_or_else(|| lossy("double"))?);
@@ -417,6 +405,19 @@ impl<'p> Column<'p> {
         }
         Ok(())
     }
+}
+
+/// A number in single precision, unless it would become infinite.
+pub(crate) fn narrowed(number: f64) -> Option<f32> {
+    let is_too_large = number.is_finite() && number.abs() > f64::from(f32::MAX);
+    (!is_too_large).then_some(number as f32)
+}
+
+/// What is said of a number that the type does not hold.
+pub(crate) fn lossy(shown: &str, target: &str) -> Failure {
+    Failure::invalid(format!(
+        "Cannot convert JSON value: {shown} to {target} without loss of precision."
+    ))
 }
 
 /// A number, unless it is a whole one that is not below `limit`, and so may not be what the floating

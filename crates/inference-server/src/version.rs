@@ -10,7 +10,8 @@ use crate::codec;
 use crate::document::Document;
 use crate::engine::{Engine, Feed};
 use crate::failure::{Code, Failure};
-use crate::{parsing, saved_model};
+use crate::nodes::Nodes;
+use crate::{labels, parsing, saved_model};
 
 /// The signature that is meant where none is named.
 pub(crate) const DEFAULT: &str = "serving_default";
@@ -196,15 +197,41 @@ impl Version {
 
 impl Files {
     fn load(&self, name: &str, definition: &SignatureDef) -> Result<Arc<Engine>, String> {
+        let outputs = &definition.outputs;
+        let has_examples = definition.method_name != PREDICT && parsing::takes_examples(definition);
+        let nodes = (has_examples || outputs.values().any(labels::is_text))
+            .then(|| Nodes::read(&self.directory, self.position))
+            .flatten();
+        let mut labels = nodes
+            .as_ref()
+            .map_or_else(BTreeMap::new, |nodes| labels::find(nodes, definition));
+        let is_classifier = definition.method_name == CLASSIFY && outputs.contains_key("scores");
+        let computed = outputs.iter().filter(|(name, info)| {
+            // Scores can do without names of the classes.
+            let is_classes = is_classifier && *name == "classes" && labels::is_text(info);
+            !labels.contains_key(*name) && !is_classes
+        });
+        let computed: Vec<_> = computed.map(|(name, _)| name.clone()).collect();
+        if computed.is_empty() {
+            labels.clear();
+        }
+        let nodes = nodes.as_ref().filter(|_| has_examples);
+        let parsing = nodes.and_then(|nodes| {
+            parsing::replace(
+                &self.directory,
+                self.position,
+                nodes,
+                name,
+                definition,
+                &computed,
+            )
+        });
         let options = Options {
             signature: Some(name.to_owned()),
             tags: self.tags.clone(),
+            outputs: computed,
             ..Options::default()
         };
-        let has_examples = definition.method_name != PREDICT && parsing::takes_examples(definition);
-        let parsing = has_examples
-            .then(|| parsing::replace(&self.directory, self.position, name, definition))
-            .flatten();
         let files = parsing
             .as_ref()
             .map_or(&self.directory, |parsing| &parsing.files);
@@ -212,6 +239,17 @@ impl Files {
         let mut engine = Engine::graph(graph.map_err(|error| error.to_string())?);
         if let Some(parsing) = parsing {
             engine.set_defaults(parsing.defaults);
+        }
+        for (name, value) in &definition.defaults {
+            let Some(input) = engine.inputs().iter().find(|input| input.name == *name) else {
+                continue;
+            };
+            let tensor = codec::decode(value.clone(), input)
+                .map_err(|failure| format!("default of input `{name}`: {}", failure.message))?;
+            engine.give(name.clone(), tensor);
+        }
+        for (name, labels) in labels {
+            engine.add_labels(name, labels);
         }
         warm_up(&engine);
         Ok(Arc::new(engine))
@@ -284,6 +322,9 @@ fn unloadable(reason: &str) -> Failure {
 fn warm_up(engine: &Engine) {
     for _ in 0..2 {
         let feeds = engine.inputs().iter().map(|port| {
+            if engine.may_lack(&port.name) && !engine.takes_missing() {
+                return None;
+            }
             let shape: Vec<_> = port.shape.iter().map(|axis| axis.unwrap_or(1)).collect();
             let volume = shape.iter().product();
             let data = match port.element {

@@ -106,6 +106,12 @@ impl Writer {
         json::write_text(&mut self.text, value);
     }
 
+    /// A value that is JSON already.
+    pub(crate) fn plain(&mut self, value: &str) {
+        self.begin();
+        self.text.push_str(value);
+    }
+
     pub(crate) fn float(&mut self, value: f32) {
         self.begin();
         decimal::write_float(&mut self.text, value);

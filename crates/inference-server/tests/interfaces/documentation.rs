@@ -63,6 +63,11 @@ fn a_row_for_each_number() {
             value!({"predictions": [3.5]}),
         ),
         (
+            "half_plus_two:predict",
+            "\u{feff}{\"instances\": [3.0]}",
+            value!({"predictions": [3.5]}),
+        ),
+        (
             "frozen:predict",
             r#"{"instances": [1, 2, 5]}"#,
             value!({"predictions": [2.5, 3.0, 4.5]}),
@@ -89,7 +94,8 @@ fn the_status_of_a_model() {
  ]
 }
 ";
-    for path in ["", "/versions/123"] {
+    // Which label it is does not matter to the real server.
+    for path in ["", "/versions/123", "/labels/stable"] {
         let answer = served.get(&format!("/v1/models/half_plus_three{path}"));
         assert_eq!(answer, (200, expected.to_owned()));
     }

@@ -101,6 +101,24 @@ fn floats(shape: &[i64], values: &[f32]) -> TensorProto {
     }
 }
 
+/// Examples with these features.
+fn examples(rows: &[&[(&str, &[f32])]]) -> Option<Input> {
+    let feature = |(name, values): &(&str, &[f32])| {
+        let value = values.to_vec();
+        let kind = Some(feature::Kind::FloatList(FloatList { value }));
+        ((*name).to_owned(), Feature { kind })
+    };
+    let example = |features: &&[(&str, &[f32])]| Example {
+        features: Some(Features {
+            feature: features.iter().map(feature).collect(),
+        }),
+    };
+    let examples = rows.iter().map(example).collect();
+    Some(Input {
+        kind: Some(input::Kind::ExampleList(ExampleList { examples })),
+    })
+}
+
 fn halves() -> Served {
     Served::start(&[("half/123/m.onnx", model("half_plus_two.onnx"))], &[])
 }
@@ -172,41 +190,26 @@ fn regress_and_classify() {
         &[],
     );
     let client = Client::of(&served);
-    let example = |values: &[(&str, f32)]| Example {
-        features: Some(Features {
-            feature: values
-                .iter()
-                .map(|(name, value)| {
-                    let list = FloatList {
-                        value: vec![*value],
-                    };
-                    let kind = Some(feature::Kind::FloatList(list));
-                    ((*name).to_owned(), Feature { kind })
-                })
-                .collect(),
-        }),
-    };
-    let input = |examples| {
-        Some(Input {
-            kind: Some(input::Kind::ExampleList(ExampleList { examples })),
-        })
-    };
     let answer: RegressionResponse = client
         .call(
             "/tensorflow.serving.PredictionService/Regress",
             RegressionRequest {
                 model_spec: spec("half"),
-                input: input(vec![example(&[("x", 2.0)])]),
+                input: examples(&[&[("x", &[2.0])]]),
             },
         )
         .unwrap();
     assert_eq!(answer.result.unwrap().regressions[0].value, 3.0);
+    let wine: Vec<_> = WINE
+        .iter()
+        .map(|(name, value)| (*name, std::slice::from_ref(value)))
+        .collect();
     let answer: ClassificationResponse = client
         .call(
             "/tensorflow.serving.PredictionService/Classify",
             ClassificationRequest {
                 model_spec: spec("forest"),
-                input: input(vec![example(&WINE)]),
+                input: examples(&[&wine]),
             },
         )
         .unwrap();
@@ -217,6 +220,74 @@ fn regress_and_classify() {
     let best = classes.iter().max_by(|a, b| a.score.total_cmp(&b.score));
     assert_eq!(best.unwrap().label, "5");
     assert!((best.unwrap().score - 0.722_500_4).abs() < 1e-6);
+}
+
+/// The numbers are TensorFlow's: `make.py` prints them.
+#[test]
+fn classes_of_a_saved_model_have_their_labels() {
+    let served = Served::start(&[("classes/1", model("classes"))], &[]);
+    let client = Client::of(&served);
+    let answer: ClassificationResponse = client
+        .call(
+            "/tensorflow.serving.PredictionService/Classify",
+            ClassificationRequest {
+                model_spec: spec("classes"),
+                input: examples(&[&[("x", &[1.0, 2.0])]]),
+            },
+        )
+        .unwrap();
+    let result = answer.result.unwrap();
+    let expected = [
+        ("cat", 0.108_027_67),
+        ("dog", 0.882_172_3),
+        ("eel", 0.009_800_049),
+    ];
+    let classes = &result.classifications[0].classes;
+    assert_eq!(classes.len(), expected.len());
+    for (class, (label, score)) in classes.iter().zip(expected) {
+        assert_eq!(class.label, label);
+        assert!((class.score - score).abs() < 1e-6, "{class:?}");
+    }
+
+    let k = TensorProto {
+        dtype: DataType::DtInt64.into(),
+        int64_val: vec![3],
+        ..floats(&[2, 1], &[])
+    };
+    let x = floats(&[2, 2], &[1.0, 2.0, -1.0, 0.5]);
+    let answer = client.predict(PredictRequest {
+        model_spec: spec("classes").map(|spec| ModelSpec {
+            signature_name: "predict".to_owned(),
+            ..spec
+        }),
+        inputs: [("x".to_owned(), x), ("k".to_owned(), k)].into(),
+        output_filter: vec!["all_classes".to_owned()],
+    });
+    let labels = &answer.unwrap().outputs["all_classes"];
+    assert_eq!(labels.dtype, DataType::DtString as i32);
+    assert_eq!(labels.string_val, ["cat", "dog", "eel"].repeat(2));
+}
+
+/// The numbers are TensorFlow's: `make.py` prints them.
+#[test]
+fn inputs_that_are_left_out_have_their_default() {
+    let served = Served::start(&[("defaults/1", model("defaults"))], &[]);
+    let client = Client::of(&served);
+    let request = |inputs| PredictRequest {
+        model_spec: spec("defaults"),
+        ..half(inputs)
+    };
+    let x = || ("x".to_owned(), floats(&[2, 2], &[1.0, 2.0, 0.5, 0.0]));
+    let factor = || ("factor".to_owned(), floats(&[], &[2.0]));
+    let answer = client.predict(request([x()].into())).unwrap();
+    assert_eq!(answer.outputs["y"].float_val, [13.0, -4.0, 11.5, -10.0]);
+    let answer = client.predict(request([x(), factor()].into())).unwrap();
+    assert_eq!(answer.outputs["y"].float_val, [12.0, -6.0, 11.0, -10.0]);
+    let status = client.predict(request([factor()].into())).unwrap_err();
+    assert_eq!(
+        status.message(),
+        "input size does not match signature: 1!=3 len({factor}) != len({factor,shift,x}). Sent extra: {}. Missing but required: {x}."
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ fn served() -> Served {
             ("half/1/model.onnx", model("half_plus_two.onnx")),
             ("named/1/model.onnx", model("named.onnx")),
             ("wine/1/model.onnx", data("winequality.onnx")),
+            ("sums/1/m.pb", model("sums.pb")),
             ("forest/1/m.pmml", data("winequality-random-forest.pmml")),
         ],
         &["--request-limit", "1"],
@@ -31,6 +32,11 @@ fn bodies_that_are_no_request() {
     for (body, says) in [
         ("", "JSON Parse error: The document is empty"),
         ("  ", "JSON Parse error: The document is empty"),
+        ("\u{feff}", "JSON Parse error: The document is empty"),
+        (
+            "\u{feff}\u{feff}{}",
+            "JSON Parse error: Invalid value. at offset: 3",
+        ),
         (
             "instances = [1, 2]",
             "JSON Parse error: Invalid value. at offset: 0",
@@ -231,6 +237,11 @@ fn tensors_that_do_not_fit_the_model() {
         ),
         (
             "half:regress",
+            r#"{"examples": [{"x": [1.5]}, {"x": [-1e39]}]}"#,
+            "Cannot convert JSON value: -1e+39 to float without loss of precision.",
+        ),
+        (
+            "half:regress",
             r#"{"signature_name": "s", "examples": [{"x": 1}]}"#,
             "No signature was found with the name: s",
         ),
@@ -247,7 +258,7 @@ fn paths_and_methods() {
         ("/v1/models", 400, "Missing model name in request."),
         ("/v1/models/half:predict", 400, "Malformed request: GET"),
         (
-            "/v1/models/half/labels/stable",
+            "/v1/models/half/labels/stable/metadata",
             400,
             "Unrecognized servable version label: stable",
         ),
@@ -322,6 +333,18 @@ fn a_request_that_is_too_large() {
     }
 }
 
+/// Where this machine keeps the source of a library is nobody's business.
+#[test]
+fn errors_do_not_say_where_this_machine_has_its_sources() {
+    let served = served();
+    let (status, text) = served.post("/v1/models/sums:predict", r#"{"instances": [[1.0, 2.0]]}"#);
+    assert_eq!((status, &json(&text)["predictions"][0]), (200, &3.0.into()));
+    let (status, text) = served.post("/v1/models/sums:predict", r#"{"instances": [[], []]}"#);
+    assert_eq!(status, 400, "{text}");
+    assert!(error(&text).starts_with("cannot run the graph: "), "{text}");
+    assert!(!text.contains("registry"), "{text}");
+}
+
 /// HTTP/1.1 requests one behind the other, without waiting for answers.
 #[test]
 fn requests_in_a_pipeline_are_answered_in_order() {
@@ -353,6 +376,50 @@ fn requests_in_a_pipeline_are_answered_in_order() {
         .map(|number| f64::from(number) / 2.0 + 2.0)
         .collect();
     assert_eq!(predictions, expected);
+}
+
+/// An answer does not wait for what follows the request: a line break too many, or the beginning of
+/// the next request.
+#[test]
+fn an_answer_comes_although_bytes_follow_the_request() {
+    let served = served();
+    let request = |number: u32| {
+        let body = format!("{{\"instances\": [{number}]}}");
+        let length = body.len();
+        format!(
+            "POST /v1/models/half:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let (first, second) = (request(4), request(6));
+    let head = second.find('{').unwrap();
+    for (between, sent) in [
+        ("", 0),
+        ("\r\n", 0),
+        ("\n", 0),
+        ("", 12),
+        ("", head),
+        ("\r\n", head + 3),
+    ] {
+        let mut stream = TcpStream::connect(served.server().http()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (begun, rest) = second.split_at(sent);
+        for (bytes, expected) in [
+            (format!("{first}{between}{begun}"), "4.0"),
+            (rest.to_owned(), "5.0"),
+        ] {
+            stream.write_all(bytes.as_bytes()).unwrap();
+            let mut answer = String::new();
+            while !answer.ends_with("\n}") {
+                let mut piece = [0; 1024];
+                let length = stream.read(&mut piece).unwrap();
+                assert_ne!(length, 0, "{answer}");
+                answer += std::str::from_utf8(&piece[..length]).unwrap();
+            }
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            let predictions = format!("\"predictions\": [{expected}\n");
+            assert!(answer.contains(&predictions), "{answer}");
+        }
+    }
 }
 
 /// What a scrape shows.
