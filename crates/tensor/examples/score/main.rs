@@ -207,25 +207,12 @@ fn print(
     Ok(())
 }
 
-/// An element as text that reads back as the same.
+/// An element as text that reads back as the same, in double precision: a number of single precision
+/// may need more digits for that than it is known to.
 fn cell(data: &Data, index: usize) -> String {
     match data {
-        Data::Float(values) => {
-            let value = values[index];
-            if is_plain(f64::from(value)) {
-                value.to_string()
-            } else {
-                format!("{value:e}")
-            }
-        }
-        Data::Double(values) => {
-            let value = values[index];
-            if is_plain(value) {
-                value.to_string()
-            } else {
-                format!("{value:e}")
-            }
-        }
+        Data::Float(values) => number(values[index].into()),
+        Data::Double(values) => number(values[index]),
         Data::Int32(values) => values[index].to_string(),
         Data::Int64(values) => values[index].to_string(),
         Data::Bool(values) => values[index].to_string(),
@@ -233,9 +220,13 @@ fn cell(data: &Data, index: usize) -> String {
     }
 }
 
-/// Whether a number is short without an exponent.
-fn is_plain(value: f64) -> bool {
-    !value.is_finite() || value == 0.0 || (1e-5..1e16).contains(&value.abs())
+fn number(value: f64) -> String {
+    let is_plain = !value.is_finite() || value == 0.0 || (1e-5..1e16).contains(&value.abs());
+    if is_plain {
+        value.to_string()
+    } else {
+        format!("{value:e}")
+    }
 }
 
 fn quoted(text: &str) -> String {
