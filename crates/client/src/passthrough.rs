@@ -277,7 +277,13 @@ impl Passage<'_> {
                 self.source.pause()?;
             }
             let mut batch = Batch::new();
+            let before = self.desk.ledger.positions().taken_away().len();
             self.source.poll(&mut batch, BATCH, Duration::ZERO)?;
+            // What came before it was taken away is not ours, even if its partition comes back.
+            let taken_away = self.desk.ledger.positions().taken_away()[before..].to_vec();
+            for batch in &mut self.later {
+                batch.retain(|position| !taken_away.contains(&position.partition));
+            }
             if !batch.is_empty() {
                 self.later.push_back(batch);
             }

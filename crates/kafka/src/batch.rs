@@ -106,7 +106,7 @@ impl Batch {
     }
 
     /// Removes the messages whose position is not to be kept.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(Position) -> bool) {
+    pub fn retain(&mut self, mut keep: impl FnMut(Position) -> bool) {
         self.entries.retain(|entry| keep(entry.position));
     }
 

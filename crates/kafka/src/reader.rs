@@ -262,8 +262,9 @@ impl Watch {
         for extent in extents {
             match before.get(&extent.partition) {
                 None => fresh.push(extent),
-                // Another log, shorter than what was read of the one before.
-                Some(Some(next)) if *next > extent.high => {
+                // Another log, shorter than what was read of the one before. The consumer may have
+                // found out by itself, and begun anew.
+                Some(Some(next)) if *next > extent.high && self.is_at(extent.partition, *next) => {
                     self.leave(&[extent.partition])?;
                     fresh.push(extent);
                 }
@@ -288,6 +289,15 @@ impl Watch {
             self.consumer.incremental_assign(&list)?;
         }
         Ok(())
+    }
+
+    /// Whether a partition is read up to there at least.
+    fn is_at(&self, partition: i32, next: i64) -> bool {
+        let progress = self.progress();
+        progress
+            .next
+            .get(&partition)
+            .is_some_and(|now| *now >= Some(next))
     }
 
     /// The topic's partitions; `None` if there is no such topic.

@@ -222,26 +222,45 @@ impl Source {
         }
     }
 
+    /// What [`Source::poll`] does but taking messages, for who has no use for more yet: the group
+    /// stays as it is, and partitions go to others who ask for them. Where messages come between its
+    /// events, as some do when partitions have just been assigned, they are in the batch.
+    ///
+    /// # Errors
+    /// The client is broken for good.
+    pub fn attend(&mut self, batch: &mut Batch) -> Result<()> {
+        batch.clear();
+        self.look_after_an_empty_assignment()?;
+        // Once in any case: this is how librdkafka knows that somebody is there.
+        self.event(batch)?;
+        self.listen(batch, usize::MAX)
+    }
+
     /// Does what the events ask for. Messages that are among them are older than those on the
     /// queue of messages.
     fn listen(&mut self, batch: &mut Batch, max: usize) -> Result<()> {
         while self.consumer.events_wait() && batch.len() < max && batch.bytes() < BATCH_BYTES {
-            let polled = self.consumer.client().poll(Duration::ZERO);
-            self.redirect();
-            self.withdraw(batch);
-            match polled {
-                Some(Ok(message)) => {
-                    let mut intake = Intake::new(&self.membership, batch);
-                    let _ = intake.take(native::Message::of(&message));
-                    if let Some(position) = intake.outcome()? {
-                        self.start_over(batch, position)?;
-                    }
-                }
-                Some(Err(error)) => self.membership.tolerate(error)?,
-                None => {}
-            }
+            self.event(batch)?;
         }
         Ok(())
+    }
+
+    fn event(&mut self, batch: &mut Batch) -> Result<()> {
+        let polled = self.consumer.client().poll(Duration::ZERO);
+        self.redirect();
+        self.withdraw(batch);
+        match polled {
+            Some(Ok(message)) => {
+                let mut intake = Intake::new(&self.membership, batch);
+                let _ = intake.take(native::Message::of(&message));
+                if let Some(position) = intake.outcome()? {
+                    self.start_over(batch, position)?;
+                }
+                Ok(())
+            }
+            Some(Err(error)) => self.membership.tolerate(error),
+            None => Ok(()),
+        }
     }
 
     /// Takes up to `limit` messages off their queue; returns how many those were, whether or not

@@ -34,6 +34,8 @@ pub struct Delivery {
     shared: Arc<Shared>,
     message: ServingResult,
     buffer: Vec<u8>,
+    /// The assignment, as it was when somebody looked last.
+    assigned: Assigned,
 }
 
 struct Shared {
@@ -109,6 +111,7 @@ impl Delivery {
 
     fn of(shared: Arc<Shared>) -> Self {
         Self {
+            assigned: shared.tracker.assigned(),
             shared,
             message: ServingResult::default(),
             buffer: Vec::new(),
@@ -118,7 +121,13 @@ impl Delivery {
     /// Drops the records whose partitions have been taken away: somebody else scores them. What is
     /// not dropped here, because it is under way, does not become a result either.
     pub fn drop_taken_away(&self, batch: &mut Batch) {
-        batch.retain(&self.shared.tracker.assigned());
+        batch.retain(&self.assigned);
+    }
+
+    /// Whether partitions have come or gone since this was asked last.
+    pub fn is_reassigned(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.assigned, self.shared.tracker.assigned());
+        !before.is(&self.assigned)
     }
 
     /// Sends outcomes where they belong, in order. Waits while the producer's queue is full.

@@ -32,9 +32,6 @@ const MOST_UNFINISHED: usize = 100_000;
 const MOST_OPEN: usize = 1_000_000;
 /// Bytes of messages whose records are not finished: past this many the source waits.
 const MOST_HELD: usize = 256 * 1024 * 1024;
-/// How long nobody may take records before the source waits: until then the thread does nothing else,
-/// so it is far less than the group and the commits can bear.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// How often finished records are committed.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -123,8 +120,6 @@ struct Reader {
     committed: Instant,
     /// There was nothing to read the last time.
     idle: bool,
-    /// Nobody takes records: the source waits.
-    held_back: bool,
     /// Measures how long it waits until somebody takes records.
     clock: Runtime,
 }
@@ -158,7 +153,6 @@ impl Reader {
             slots: Vec::new(),
             committed: Instant::now(),
             idle: true,
-            held_back: false,
             clock: tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .build()?,
@@ -176,7 +170,7 @@ impl Reader {
                         break;
                     }
                 }
-                None => waiting.extend(self.poll(WAIT)?),
+                None => waiting.extend(self.poll()?),
             }
         }
         Ok(())
@@ -184,9 +178,9 @@ impl Reader {
 
     /// Hands over a batch as soon as it is taken. Returns whether records are wanted at all.
     ///
-    /// Who takes none for a while, because a model server is away for example, holds the source
-    /// back. The membership goes on: finished records are committed, and partitions go to others who
-    /// ask for them. What comes in spite of that is `waiting` afterwards.
+    /// Until then, which may take long where a model server is away, the membership goes on: finished
+    /// records are committed, and partitions go to others who ask for them. What comes in spite of
+    /// that is `waiting` afterwards.
     fn hand_over(
         &mut self,
         batch: Batch,
@@ -197,31 +191,35 @@ impl Reader {
             room.send(batch);
             return Ok(true);
         }
-        let mut patience = PATIENCE;
-        let taken = loop {
-            let room = async { timeout(patience, records.reserve()).await };
+        loop {
+            let room = async { timeout(WAIT, records.reserve()).await };
             match self.clock.block_on(room) {
                 Ok(Ok(room)) => {
                     room.send(batch);
-                    break true;
+                    return Ok(true);
                 }
-                Ok(Err(_)) => break false,
-                Err(_) => {}
+                Ok(Err(_)) => return Ok(false),
+                Err(_) if self.terms.shutdown.is_requested() => return Ok(false),
+                Err(_) => waiting.extend(self.attend()?),
             }
-            if self.terms.shutdown.is_requested() {
-                break false;
-            }
-            self.held_back = true;
-            waiting.extend(self.poll(Duration::ZERO)?);
-            patience = WAIT;
-        };
-        self.held_back = false;
-        Ok(taken)
+        }
     }
 
-    /// Waits for records and takes what is there, if anything is. What does not decode has gone to
-    /// the dead-letter topic.
-    fn poll(&mut self, wait: Duration) -> Result<Option<Batch>, Error> {
+    /// Waits for records and takes what is there, if anything is.
+    fn poll(&mut self) -> Result<Option<Batch>, Error> {
+        self.read_by(|source, messages| source.poll(messages, BATCH, WAIT))
+    }
+
+    /// Does all but reading.
+    fn attend(&mut self) -> Result<Option<Batch>, Error> {
+        self.read_by(Source::attend)
+    }
+
+    /// What does not decode has gone to the dead-letter topic.
+    fn read_by(
+        &mut self,
+        read: impl FnOnce(&mut Source, &mut kafka::Batch) -> kafka::Result<()>,
+    ) -> Result<Option<Batch>, Error> {
         if let Some(failure) = self.terms.delivery.failure() {
             return Err(failure);
         }
@@ -235,7 +233,7 @@ impl Reader {
         let mut messages = self.unused();
         // Nobody else holds unused ones.
         if let Some(messages) = Arc::get_mut(&mut messages) {
-            self.source.poll(messages, BATCH, wait)?;
+            read(&mut self.source, messages)?;
         }
         self.idle = messages.is_empty();
         let records = self.decode(&messages);
@@ -337,14 +335,9 @@ impl Reader {
             .filter(|messages| Arc::strong_count(messages) > 1);
         let held: usize = held.map(|messages| messages.bytes()).sum();
         let open = self.terms.tracker.open();
-        let much = self.held_back
-            || unfinished >= MOST_UNFINISHED
-            || open >= MOST_OPEN
-            || held >= MOST_HELD;
-        let little = !self.held_back
-            && unfinished < MOST_UNFINISHED / 2
-            && open < MOST_OPEN / 2
-            && held < MOST_HELD / 2;
+        let much = unfinished >= MOST_UNFINISHED || open >= MOST_OPEN || held >= MOST_HELD;
+        let little =
+            unfinished < MOST_UNFINISHED / 2 && open < MOST_OPEN / 2 && held < MOST_HELD / 2;
         if much && !self.source.paused() {
             self.source.pause()?;
         } else if little && self.source.paused() {

@@ -60,6 +60,11 @@ pub(crate) struct Tracker {
 pub(crate) struct Assigned(Arc<BTreeSet<u64>>);
 
 impl Assigned {
+    /// Whether these are the same, without any change in between.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether the record's partition is ours, by the assignment that it came with.
     pub(crate) fn holds(&self, ticket: Ticket) -> bool {
         self.0.contains(&ticket.lane())

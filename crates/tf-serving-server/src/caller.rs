@@ -67,8 +67,8 @@ pub(crate) struct Said {
 /// What became of the records of a request.
 pub(crate) struct Scores {
     pub(crate) said: Vec<Said>,
-    /// The model, if it turned out to be another one than was known.
-    pub(crate) newer: Option<Rc<Known>>,
+    /// The model turned out to be another one than was known.
+    pub(crate) changed: bool,
 }
 
 /// The model is another one than was known.
@@ -158,7 +158,10 @@ impl Caller {
                 said: Vec::with_capacity(records.len()),
             };
             match scoring.run(records).await {
-                Ok(said) => return Scores { said, newer },
+                Ok(said) => {
+                    let changed = newer.is_some();
+                    return Scores { said, changed };
+                }
                 Err(Changed(model)) => newer = Some(model),
             }
             changes -= 1;
@@ -176,7 +179,8 @@ impl Caller {
                 .protocol
                 .predict(&known.name, &known.description, inputs, rows);
             let mut took = Duration::ZERO;
-            let answer = self.attempt(&known.breaker, Some(known), async {
+            let last = unclear + 1 == MOST_UNCLEAR;
+            let answer = self.attempt(&known.breaker, Some((known, last)), async {
                 let started = Instant::now();
                 let answer = predicted.await?;
                 took = started.elapsed();
@@ -193,14 +197,11 @@ impl Caller {
                 }
                 Err(Failure::Refused(reason)) => return Err(reason),
                 Err(Failure::Unclear(reason)) => {
-                    unclear += 1;
-                    if unclear == MOST_UNCLEAR {
-                        // A server that answers nobody will answer this, too, when it is well.
-                        if self.is_well(known).await != Some(false) {
-                            return Err(reason);
-                        }
-                        unclear = 0;
+                    // What is outdated need not be tried again.
+                    if last || known.replaced.get() {
+                        return Err(reason);
                     }
+                    unclear += 1;
                 }
                 Err(Failure::NoModel(reason)) => {
                     if !known.gone.replace(true) {
@@ -209,19 +210,17 @@ impl Caller {
                 }
                 Err(Failure::Unavailable(_)) => {}
             }
-            if known.replaced.get() {
-                return Err("the model was replaced".to_owned());
-            }
             self.retries.inc();
             tokio::time::sleep(backoff.next()).await;
         }
     }
 
-    /// One request to a model, when it may be sent.
+    /// One request to a model, when it may be sent. At the `last` try, something that is no answer
+    /// means that the server has none to this request, but to others.
     async fn attempt<T>(
         &self,
         breaker: &Breaker,
-        known: Option<&Known>,
+        known: Option<(&Known, bool)>,
         request: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let (pass, _permit) = loop {
@@ -235,11 +234,21 @@ impl Caller {
         let answer = self.in_time(request).await;
         match &answer {
             Err(failure @ (Failure::Unavailable(_) | Failure::Unclear(_))) => {
-                let asks = matches!(failure, Failure::Unclear(_)) && breaker.is_at_stake(pass);
-                match known.filter(|_| asks) {
+                let unclear = matches!(failure, Failure::Unclear(_));
+                let at_stake = breaker.is_at_stake(pass);
+                let asks = |(_, last): &(&Known, bool)| unclear && (*last || at_stake);
+                let well = match known.filter(asks) {
+                    Some((known, _)) => self.is_well(known).await,
+                    None => None,
+                };
+                if well == Some(true) {
                     // It has its reasons, which are in the request.
-                    Some(known) if self.is_well(known).await == Some(true) => breaker.succeeded(),
-                    _ => breaker.failed(pass, failure.reason()),
+                    breaker.succeeded();
+                } else {
+                    breaker.failed(pass, failure.reason());
+                }
+                if well == Some(false) {
+                    return Err(Failure::Unavailable(failure.reason().to_owned()));
                 }
             }
             // It works.
@@ -257,10 +266,25 @@ impl Caller {
                 .predict(&known.name, &known.description, inputs.collect(), *rows);
         let checked = async { check(known, &predicted.await?, *rows) };
         let answer = self.in_time(checked).await;
-        Some(!matches!(
-            answer,
-            Err(Failure::Unavailable(_) | Failure::Unclear(_))
-        ))
+        Some(matches!(answer, Ok(()) | Err(Failure::Refused(_))))
+    }
+
+    /// The model, if it is another one by now. Waits for a server that is away.
+    async fn changed(&self, known: &Rc<Known>) -> Option<Rc<Known>> {
+        let mut backoff = Backoff::new(SHORTEST, LONGEST);
+        let mut unclear = 0;
+        loop {
+            match self.look(&known.name, &known.breaker, Some(known)).await {
+                Ok(found) => return Some(found).filter(|found| !Rc::ptr_eq(found, known)),
+                Err(Failure::Refused(_)) => return None,
+                Err(Failure::Unclear(_)) => unclear += 1,
+                Err(Failure::Unavailable(_) | Failure::NoModel(_)) => {}
+            }
+            if unclear == MOST_UNCLEAR {
+                return None;
+            }
+            tokio::time::sleep(backoff.next()).await;
+        }
     }
 
     async fn in_time<T>(
@@ -317,32 +341,26 @@ impl Scoring<'_> {
             }
             match &together {
                 Ok(reply) => self.said.push(reply.of(self.known, row, rows)),
-                Err(_) if rows > 1 => self.alone(record).await?,
-                Err(reason) => self.give_up(elsewhere(reason)).await?,
+                Err(_) if rows > 1 => {
+                    let mut feed = self.known.signature.feed();
+                    let pushed = feed.push(record);
+                    let mut alone = vec![(record, pushed.err())];
+                    Box::pin(self.send(feed, &mut alone)).await?;
+                }
+                Err(reason) => {
+                    let error = ScoreError::Elsewhere(reason.as_str().into());
+                    self.give_up(error).await?;
+                }
             }
             row += 1;
         }
         Ok(())
     }
 
-    async fn alone(&mut self, record: &Record) -> Result<(), Changed> {
-        let mut feed = self.known.signature.feed();
-        if let Err(error) = feed.push(record) {
-            return self.give_up(error).await;
-        }
-        match self.caller.exchange(self.known, &mut feed).await {
-            Ok(reply) => self.said.push(reply.of(self.known, 0, 1)),
-            Err(reason) => self.give_up(elsewhere(&reason)).await?,
-        }
-        Ok(())
-    }
-
     /// The record has no score, unless the model is another one by now.
     async fn give_up(&mut self, error: ScoreError) -> Result<(), Changed> {
-        let (known, breaker) = (self.known, &self.known.breaker);
         if self.changes > 0
-            && let Ok(newer) = self.caller.look(&known.name, breaker, Some(known)).await
-            && !Rc::ptr_eq(&newer, known)
+            && let Some(newer) = self.caller.changed(self.known).await
         {
             return Err(Changed(newer));
         }
@@ -353,10 +371,6 @@ impl Scoring<'_> {
         });
         Ok(())
     }
-}
-
-fn elsewhere(reason: &str) -> ScoreError {
-    ScoreError::Elsewhere(reason.into())
 }
 
 /// Whether every output is what was described, with a row for each record.
@@ -388,7 +402,10 @@ fn check(known: &Known, answer: &Answer, rows: usize) -> Result<(), Failure> {
         }
         // How many axes there are may differ: an axis of one is left out now and then.
         let axes = usize::from(rows.is_some());
-        let volume = |lengths: &[usize]| lengths.iter().product::<usize>();
+        let volume = |lengths: &[usize]| {
+            let mut lengths = lengths.iter();
+            lengths.try_fold(1_usize, |volume, n| volume.checked_mul(*n))
+        };
         let lengths = port.shape.get(axes..).unwrap_or_default();
         let lengths: Option<Vec<usize>> = lengths.iter().copied().collect();
         let found = volume(shape.get(axes..).unwrap_or_default());

@@ -127,6 +127,10 @@ impl Dispatch {
 
     /// Sends what can be sent. Returns when to look again.
     fn advance(&mut self) -> Option<Instant> {
+        if self.delivery.is_reassigned() {
+            let lanes = self.lanes.values_mut();
+            lanes.for_each(|lane| lane.drop_taken_away(&self.delivery));
+        }
         // Each gets its share of the requests, so that one whose answers are late leaves the others theirs.
         let busy = self.lanes.values().filter(|lane| !lane.is_idle()).count();
         let share = (self.terms.slots / busy.max(1)).max(1);
@@ -151,7 +155,7 @@ impl Dispatch {
                 Err(at) => later(at),
             }
             loop {
-                match lane.next(share, &self.terms, &self.delivery) {
+                match lane.next(share, &self.terms) {
                     Ok((slot, batch)) => {
                         let Some(known) = lane.known.clone() else {
                             break;

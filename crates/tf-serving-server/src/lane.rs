@@ -125,12 +125,23 @@ impl Lane {
         }
     }
 
+    /// Drops what waits and was taken away with its partition.
+    pub(crate) fn drop_taken_away(&mut self, delivery: &Delivery) {
+        for batch in &mut self.waiting {
+            delivery.drop_taken_away(batch);
+        }
+        self.waiting.retain(|batch| !batch.is_empty());
+        self.records = self.waiting.iter().map(Batch::len).sum();
+    }
+
     /// Whether more records are to be read for it. An open breaker stops reading, and so do records
     /// that wait for their turn. Those that wait for their model do not.
     pub(crate) fn takes(&self, terms: &Terms) -> bool {
         let known = self.known.as_ref();
         let flows = known.is_some_and(|known| !known.gone.get());
-        self.breaker.is_closed() && !(flows && self.records >= terms.slots * terms.size.get())
+        let enough = flows && self.records >= terms.slots * terms.size.get();
+        // Only a request closes the breaker.
+        self.is_idle() || self.breaker.is_closed() && !enough
     }
 
     /// Whether nothing of it is left to do or to keep.
@@ -149,7 +160,6 @@ impl Lane {
         &mut self,
         share: usize,
         terms: &Terms,
-        delivery: &Delivery,
     ) -> Result<(u64, Batch), Option<Instant>> {
         if self.known.is_none() || self.rested || self.slots.len() >= share || self.records == 0 {
             return Err(None);
@@ -158,10 +168,9 @@ impl Lane {
         if self.records < terms.size.get() && Instant::now() < due {
             return Err(Some(due));
         }
-        let mut batch = self.waiting.pop_front().ok_or(None)?;
+        let batch = self.waiting.pop_front().ok_or(None)?;
         self.records -= batch.len();
         self.since = Instant::now();
-        delivery.drop_taken_away(&mut batch);
         self.slots.push_back(None);
         Ok((self.first + self.slots.len() as u64 - 1, batch))
     }
@@ -174,7 +183,7 @@ impl Lane {
             return Err(None);
         }
         if Instant::now() < self.look_at {
-            return Err(self.known.is_none().then_some(self.look_at));
+            return Err(Some(self.look_at));
         }
         Ok(())
     }
@@ -256,9 +265,9 @@ impl Lane {
         scores: Scores,
         terms: &Terms,
     ) -> Vec<Outcomes> {
-        let Scores { said, newer } = scores;
-        if let Some(newer) = newer {
-            self.meet(newer, terms);
+        let Scores { said, changed } = scores;
+        if changed {
+            self.look_at = Instant::now();
         }
         let mut parts = Vec::new();
         let mut said = said.into_iter().peekable();

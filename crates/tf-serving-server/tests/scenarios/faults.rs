@@ -352,3 +352,25 @@ fn connections_that_are_dead_are_left() {
         });
     }
 }
+
+/// Nothing is left then that could show that the server is well but the next record.
+#[test]
+fn a_first_record_that_is_never_answered_does_not_keep_the_next_ones_away() {
+    let bad = |_: usize, alcohols: &[f64]| {
+        if alcohols.contains(&0.0) {
+            Act::Status(500)
+        } else {
+            Act::Answer
+        }
+    };
+    let script = Server::start(bad);
+    let flags = ["--server", &script.url(), "--input", "wine"];
+    conformance::run_own(&STRATEGY, &flags, |world| {
+        send(world, 0..1);
+        let server = world.start(&[]);
+        server.wait_for_count("deadLetters", 1);
+        send(world, 1..RECORDS);
+        server.wait_for_count("scored", RECORDS as u64 - 1);
+        server.stop();
+    });
+}
