@@ -12,6 +12,8 @@ use crate::failure::{Code, Failure};
 /// Runs up to this long are done where the request was read: handing them to another thread would
 /// take about as long.
 const QUICK: Duration = Duration::from_micros(500);
+/// Labels in an answer, at most: each is a text of its own.
+const MOST_LABELS: usize = 1 << 22;
 /// Scratches that are kept for later runs.
 const MOST_SCRATCHES: usize = 64;
 
@@ -160,6 +162,12 @@ impl Engine {
         let mut batches = computed.filter(|(_, port)| port.shape.first() == Some(&None));
         let rows = batches.next().and_then(|(output, _)| output.shape.first());
         let rows = rows.copied().unwrap_or(1);
+        let texts = self.labels.iter().map(Vec::len).sum::<usize>();
+        if rows.saturating_mul(texts) > MOST_LABELS {
+            return Err(Failure::invalid(format!(
+                "{rows} rows with {texts} labels each are more than {MOST_LABELS} labels"
+            )));
+        }
         let labels = self.labels.iter().map(|labels| Tensor {
             shape: vec![rows, labels.len()],
             data: Data::Text((0..rows).flat_map(|_| labels.iter().cloned()).collect()),
