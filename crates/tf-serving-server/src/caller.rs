@@ -11,10 +11,13 @@ use crate::backoff::Backoff;
 use crate::breaker::Breaker;
 use crate::protocol::{Answer, Description, Failure, Protocol, USUAL_SIGNATURE};
 
-/// How often a request is sent, at most, that gets something which is no answer.
+/// How often a request is sent, at most, that gets something which is no answer, while others get
+/// theirs.
 const MOST_UNCLEAR: u32 = 5;
+/// The same where there is nothing at all, or the server says that it is busy.
+const MOST_UNAVAILABLE: u32 = 20;
 /// How often the model may change, at most, while the same records are scored.
-const MOST_CHANGES: u32 = 3;
+const MOST_CHANGES: u32 = 10;
 /// The pauses between two tries, at first and at last at most.
 pub(crate) const SHORTEST: Duration = Duration::from_millis(50);
 pub(crate) const LONGEST: Duration = Duration::from_secs(2);
@@ -44,8 +47,6 @@ pub(crate) struct Known {
     breaker: Rc<Breaker>,
     /// The server says that it is not there, for now.
     pub(crate) gone: Cell<bool>,
-    /// Another one is known by now.
-    pub(crate) replaced: Cell<bool>,
     example: OnceCell<Example>,
 }
 
@@ -81,6 +82,23 @@ struct Scoring<'a> {
     /// How often it may change yet.
     changes: u32,
     said: Vec<Said>,
+}
+
+/// What has become of a request so far.
+#[derive(Default)]
+struct Tries {
+    unclear: u32,
+    unavailable: u32,
+}
+
+impl Tries {
+    fn is_last_unclear(&self) -> bool {
+        self.unclear + 1 == MOST_UNCLEAR
+    }
+
+    fn is_many_unavailable(&self) -> bool {
+        (self.unavailable + 1).is_multiple_of(MOST_UNAVAILABLE)
+    }
 }
 
 /// Counts a request while it is under way.
@@ -119,7 +137,6 @@ impl Caller {
             description,
             breaker: Rc::clone(breaker),
             gone: Cell::default(),
-            replaced: Cell::default(),
             example: OnceCell::new(),
         }))
     }
@@ -168,19 +185,18 @@ impl Caller {
         }
     }
 
-    /// Sends a request until it is answered, or refused for good.
+    /// Sends a request until it is answered, or turns out to be one that is not.
     async fn exchange(&self, known: &Known, feed: &mut Feed) -> Result<Reply, String> {
         let rows = feed.len();
         let mut backoff = Backoff::new(SHORTEST, LONGEST);
-        let mut unclear = 0;
+        let mut tries = Tries::default();
         loop {
             let inputs: Vec<_> = feed.tensors().collect();
             let predicted = self
                 .protocol
                 .predict(&known.name, &known.description, inputs, rows);
             let mut took = Duration::ZERO;
-            let last = unclear + 1 == MOST_UNCLEAR;
-            let answer = self.attempt(&known.breaker, Some((known, last)), async {
+            let answer = self.attempt(&known.breaker, Some((known, &tries)), async {
                 let started = Instant::now();
                 let answer = predicted.await?;
                 took = started.elapsed();
@@ -197,30 +213,31 @@ impl Caller {
                 }
                 Err(Failure::Refused(reason)) => return Err(reason),
                 Err(Failure::Unclear(reason)) => {
-                    // What is outdated need not be tried again.
-                    if last || known.replaced.get() {
+                    if tries.is_last_unclear() {
                         return Err(reason);
                     }
-                    unclear += 1;
+                    tries.unclear += 1;
                 }
                 Err(Failure::NoModel(reason)) => {
                     if !known.gone.replace(true) {
                         tracing::warn!("{}: waiting for the model: {reason}", known.name);
                     }
                 }
-                Err(Failure::Unavailable(_)) => {}
+                Err(Failure::Unavailable(_)) => tries.unavailable += 1,
             }
             self.retries.inc();
             tokio::time::sleep(backoff.next()).await;
         }
     }
 
-    /// One request to a model, when it may be sent. At the `last` try, something that is no answer
-    /// means that the server has none to this request, but to others.
+    /// One request to a model, when it may be sent.
+    ///
+    /// Where it matters whether a failure has its reasons in the request or in the server, the server
+    /// is asked something that it has answered before.
     async fn attempt<T>(
         &self,
         breaker: &Breaker,
-        known: Option<(&Known, bool)>,
+        known: Option<(&Known, &Tries)>,
         request: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let (pass, _permit) = loop {
@@ -231,33 +248,46 @@ impl Caller {
                 break (pass, permit);
             }
         };
-        let answer = self.in_time(request).await;
-        match &answer {
-            Err(failure @ (Failure::Unavailable(_) | Failure::Unclear(_))) => {
-                let unclear = matches!(failure, Failure::Unclear(_));
-                let at_stake = breaker.is_at_stake(pass);
-                let asks = |(_, last): &(&Known, bool)| unclear && (*last || at_stake);
-                let well = match known.filter(asks) {
-                    Some((known, _)) => self.is_well(known).await,
-                    None => None,
-                };
-                if well == Some(true) {
-                    // It has its reasons, which are in the request.
-                    breaker.succeeded();
-                } else {
-                    breaker.failed(pass, failure.reason());
-                }
-                if well == Some(false) {
-                    return Err(Failure::Unavailable(failure.reason().to_owned()));
-                }
-            }
+        let failure = match self.in_time(request).await {
+            Err(failure) if !matches!(failure, Failure::NoModel(_)) => failure,
             // It works.
-            Ok(_) | Err(Failure::NoModel(_) | Failure::Refused(_)) => breaker.succeeded(),
+            answer => {
+                breaker.succeeded();
+                return answer;
+            }
+        };
+        let matters = |tries: &Tries| match &failure {
+            Failure::Unclear(_) => tries.is_last_unclear() || breaker.is_at_stake(pass),
+            Failure::Unavailable(_) => tries.is_many_unavailable(),
+            Failure::Refused(_) => true,
+            Failure::NoModel(_) => false,
+        };
+        let well = match known.filter(|(_, tries)| matters(tries)) {
+            Some((known, _)) => self.is_well(known).await,
+            None => None,
+        };
+        match (well, failure) {
+            (Some(true), Failure::Unavailable(reason)) => {
+                breaker.succeeded();
+                Err(Failure::Refused(reason))
+            }
+            (Some(true), failure) | (None, failure @ Failure::Refused(_)) => {
+                breaker.succeeded();
+                Err(failure)
+            }
+            (None, failure) => {
+                breaker.failed(pass, failure.reason());
+                Err(failure)
+            }
+            (Some(false), failure) => {
+                breaker.failed(pass, failure.reason());
+                Err(Failure::Unavailable(failure.reason().to_owned()))
+            }
         }
-        answer
     }
 
-    /// Whether the server answers what it has answered before, if it has.
+    /// Whether the server answers what it has answered before, if it has, or has reason not to: the
+    /// model is another one.
     async fn is_well(&self, known: &Known) -> Option<bool> {
         let Example { inputs, rows } = known.example.get()?;
         let inputs = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor));
@@ -265,8 +295,14 @@ impl Caller {
             self.protocol
                 .predict(&known.name, &known.description, inputs.collect(), *rows);
         let checked = async { check(known, &predicted.await?, *rows) };
-        let answer = self.in_time(checked).await;
-        Some(matches!(answer, Ok(()) | Err(Failure::Refused(_))))
+        if self.in_time(checked).await.is_ok() {
+            return Some(true);
+        }
+        if self.input.is_some() {
+            return Some(false);
+        }
+        let described = self.in_time(self.protocol.describe(&known.name)).await;
+        Some(described.is_ok_and(|description| description != known.description))
     }
 
     /// The model, if it is another one by now. Waits for a server that is away.

@@ -219,7 +219,13 @@ impl Lane {
             // in front of it may refuse everything.
             Failure::NoModel(_) | Failure::Refused(_) => {
                 let missing = *self.missing.get_or_insert_with(Instant::now);
-                self.absent |= missing.elapsed() >= terms.patience;
+                if !self.absent && missing.elapsed() >= terms.patience {
+                    self.absent = true;
+                    tracing::warn!(
+                        "the model `{}`: from now on its records are without one (--on-no-model)",
+                        self.model
+                    );
+                }
                 self.look_at = Instant::now() + self.backoff.next();
             }
             Failure::Unavailable(_) | Failure::Unclear(_) => {
@@ -252,9 +258,7 @@ impl Lane {
         self.state(version, terms);
         let shown = version.map_or_else(|| "unknown".to_owned(), |version| version.to_string());
         tracing::info!("the model `{}` is there, version {shown}", self.model);
-        if let Some(known) = self.known.replace(known) {
-            known.replaced.set(true);
-        }
+        self.known = Some(known);
     }
 
     /// A request has ended. Returns what leaves now, in the order in which it was sent.

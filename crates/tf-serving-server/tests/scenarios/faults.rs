@@ -277,11 +277,16 @@ fn a_data_type_whose_answers_do_not_come_leaves_others_theirs() {
         "--request-timeout",
         "300ms",
     ];
-    with(hangs, &flags, |world, script, server| {
-        let other: Vec<_> = (0..RECORDS)
-            .map(|n| wine("other", 1e6 + n as f64))
-            .collect();
-        world.records(&other);
+    let script = Server::start(hangs);
+    let flags = [&["--server", &script.url()][..], &flags].concat();
+    conformance::run_own(&STRATEGY, &flags, |world| {
+        let other = |n: usize| wine("other", 1e6 + n as f64);
+        let server = world.start(&[]);
+        // It is known before the one that hangs stops the reading for itself.
+        world.records(&[other(0)]);
+        server.wait_for_count("scored", 1);
+        send(world, 0..RECORDS);
+        world.records(&(1..RECORDS).map(other).collect::<Vec<_>>());
         server.wait_for_count("scored", RECORDS as u64);
         let results = world.results(RECORDS);
         assert!(
@@ -371,6 +376,24 @@ fn a_first_record_that_is_never_answered_does_not_keep_the_next_ones_away() {
         server.wait_for_count("deadLetters", 1);
         send(world, 1..RECORDS);
         server.wait_for_count("scored", RECORDS as u64 - 1);
+        server.stop();
+    });
+}
+
+/// As a proxy does that has lost its credentials.
+#[test]
+fn a_server_that_refuses_what_it_has_answered_is_waited_for() {
+    let refuses = |request: usize, _: &[f64]| {
+        if (20..=34).contains(&request) {
+            Act::Status(403)
+        } else {
+            Act::Answer
+        }
+    };
+    let flags = ["--batch-size", "5", "--in-flight", "4"];
+    with(refuses, &flags, |world, _, server| {
+        server.wait_for_count("scored", RECORDS as u64);
+        check(world, RECORDS, &[]);
         server.stop();
     });
 }
