@@ -278,7 +278,8 @@ fn a_data_type_whose_answers_do_not_come_leaves_others_theirs() {
         "300ms",
     ];
     let script = Server::start(hangs);
-    let flags = [&["--server", &script.url()][..], &flags].concat();
+    let url = script.url();
+    let flags = [&["--server", &url][..], &flags].concat();
     conformance::run_own(&STRATEGY, &flags, |world| {
         let other = |n: usize| wine("other", 1e6 + n as f64);
         let server = world.start(&[]);
