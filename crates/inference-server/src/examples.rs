@@ -10,7 +10,7 @@ use crate::decimal;
 use crate::engine::{Engine, Feed};
 use crate::failure::{Code, Failure};
 use crate::json::{Kind, Value};
-use crate::rows::{lossy, narrowed, unescape};
+use crate::rows::{NOT_UTF8, lossy, narrowed, unescaped};
 
 /// The values of an example, by name.
 pub(crate) type Features = BTreeMap<String, Values>;
@@ -23,6 +23,9 @@ pub(crate) enum Values {
     Whole(Vec<i64>),
     Decimal(Vec<f64>),
     Text(Vec<String>),
+    /// So many, of which at least one is not UTF-8: of use to nobody, and no harm unless one of them
+    /// is fed.
+    Bytes(usize),
 }
 
 impl Values {
@@ -32,6 +35,7 @@ impl Values {
             Self::Whole(values) => values.len(),
             Self::Decimal(values) => values.len(),
             Self::Text(values) => values.len(),
+            Self::Bytes(count) => *count,
         }
     }
 
@@ -40,7 +44,7 @@ impl Values {
             Self::None => "UNKNOWN",
             Self::Whole(_) => "int64",
             Self::Decimal(_) => "float",
-            Self::Text(_) => "bytes",
+            Self::Text(_) | Self::Bytes(_) => "bytes",
         }
     }
 }
@@ -99,10 +103,10 @@ fn example(example: Example) -> Result<Features, Failure> {
             }
             Some(feature::Kind::BytesList(list)) => {
                 let texts = list.value.into_iter();
+                let count = texts.len();
                 let texts = texts.map(|bytes| String::from_utf8(bytes.into()));
-                Values::Text(texts.collect::<Result<_, _>>().map_err(|_| {
-                    Failure::invalid("strings that are not UTF-8 are not supported")
-                })?)
+                let texts = texts.collect::<Result<_, _>>();
+                texts.map_or(Values::Bytes(count), Values::Text)
             }
         };
         Ok((name, values))
@@ -143,7 +147,8 @@ fn add(values: &mut Values, value: Value<'_>, name: &str) -> Result<(), Failure>
         Kind::Decimal(number) => Values::Decimal(vec![number]),
         Kind::Text(text) => Values::Text(vec![text.to_owned()]),
         Kind::Object(_) if value.base64().is_some() => {
-            Values::Text(vec![unescape(value.base64().unwrap_or_default())?])
+            let bytes = unescaped(value.base64().unwrap_or_default())?;
+            String::from_utf8(bytes).map_or(Values::Bytes(1), |text| Values::Text(vec![text]))
         }
         Kind::Null | Kind::Array(_) | Kind::Object(_) => {
             return Err(Failure::invalid(format!(
@@ -157,6 +162,9 @@ fn add(values: &mut Values, value: Value<'_>, name: &str) -> Result<(), Failure>
         (Values::Whole(values), Values::Whole(one)) => values.extend(one),
         (Values::Decimal(values), Values::Decimal(one)) => values.extend(one),
         (Values::Text(values), Values::Text(one)) => values.extend(one),
+        (Values::Text(_) | Values::Bytes(_), one @ (Values::Text(_) | Values::Bytes(_))) => {
+            *values = Values::Bytes(values.len() + one.len());
+        }
         (expected, _) => {
             return Err(Failure::invalid(format!(
                 "Unexpected element type in feature: {name} expecting type: {}",
@@ -263,6 +271,7 @@ fn push(data: &mut Data, values: &Values, input: &Port) -> Result<(), Failure> {
         }
         (Data::Bool(to), Values::Whole(from)) => to.extend(from.iter().map(|v| *v != 0)),
         (Data::Text(to), Values::Text(from)) => to.extend_from_slice(from),
+        (Data::Text(_), Values::Bytes(_)) => return Err(Failure::invalid(NOT_UTF8)),
         _ => return Err(refused()),
     }
     Ok(())

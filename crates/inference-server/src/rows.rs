@@ -432,12 +432,16 @@ fn whole_within(kind: Kind<'_>, limit: u64) -> Option<f64> {
 
 /// The text that is behind `{"b64": ...}`.
 pub(crate) fn unescape(encoded: &str) -> Result<String, Failure> {
-    let bytes = BASE64
-        .decode(encoded)
-        .map_err(|_| Failure::invalid("Unable to base64 decode"))?;
-    String::from_utf8(bytes)
-        .map_err(|_| Failure::invalid("strings that are not UTF-8 are not supported"))
+    String::from_utf8(unescaped(encoded)?).map_err(|_| Failure::invalid(NOT_UTF8))
 }
+
+/// The bytes that are behind `{"b64": ...}`.
+pub(crate) fn unescaped(encoded: &str) -> Result<Vec<u8>, Failure> {
+    let bytes = BASE64.decode(encoded);
+    bytes.map_err(|_| Failure::invalid("Unable to base64 decode"))
+}
+
+pub(crate) const NOT_UTF8: &str = "strings that are not UTF-8 are not supported";
 
 fn listed(shape: &[usize]) -> String {
     let lengths: Vec<_> = shape.iter().map(ToString::to_string).collect();

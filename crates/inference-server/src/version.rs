@@ -205,13 +205,17 @@ impl Files {
         let mut labels = nodes
             .as_ref()
             .map_or_else(BTreeMap::new, |nodes| labels::find(nodes, definition));
-        let is_classifier = definition.method_name == CLASSIFY && outputs.contains_key("scores");
-        let computed = outputs.iter().filter(|(name, info)| {
-            // Scores can do without names of the classes.
-            let is_classes = is_classifier && *name == "classes" && labels::is_text(info);
-            !labels.contains_key(*name) && !is_classes
-        });
+        // The runtime computes no texts; the other outputs can do without.
+        let computed = outputs.iter().filter(|(_, info)| !labels::is_text(info));
         let computed: Vec<_> = computed.map(|(name, _)| name.clone()).collect();
+        for (output, info) in outputs {
+            if labels::is_text(info) && !labels.contains_key(output) && !computed.is_empty() {
+                tracing::warn!(
+                    "signature `{name}`: the output `{output}` is left out: it is no constant, and \
+                     texts are not computed"
+                );
+            }
+        }
         if computed.is_empty() {
             labels.clear();
         }
