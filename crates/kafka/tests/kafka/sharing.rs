@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use kafka::{Batch, Outgoing, Position};
+use kafka::{Batch, Outgoing, Position, Source};
 
 use crate::cluster::{
     Change, PATIENCE, connection, eventually, join, now_ms, send, sink, take, topic, unique, write,
@@ -71,6 +71,47 @@ fn a_batch_is_what_was_waiting_and_never_more_than_asked_for() {
         (batch.len() == 1).then_some(())
     });
     assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn who_only_attends_gives_partitions_to_others_and_reads_on_from_there() {
+    let connection = connection();
+    let topic = topic(&connection, 2);
+    let group = unique("group");
+    write(&connection, &topic, 0, 0..100);
+    write(&connection, &topic, 1, 100..200);
+    let (mut first, member) = join(&connection, &group, &topic);
+    let mut batch = Batch::new();
+    let mut came = Vec::new();
+    let mut attend = |first: &mut Source| {
+        first.attend(&mut batch).unwrap();
+        came.extend(batch.iter().map(|message| message.position));
+    };
+    eventually("the first has both partitions", || {
+        attend(&mut first);
+        (first.partitions() == [0, 1]).then_some(())
+    });
+    let (mut second, _) = join(&connection, &group, &topic);
+    let mut taken = Batch::new();
+    let mut of_second = 0;
+    eventually("each has one partition", || {
+        attend(&mut first);
+        let wait = Duration::from_millis(20);
+        second.poll(&mut taken, 1000, wait).unwrap();
+        of_second += taken.len();
+        (second.partitions().len() == 1 && first.partitions().len() == 1).then_some(())
+    });
+    let kept = first.partitions()[0];
+    let gone = Change::Revoked(vec![1 - kept], false);
+    assert_eq!(member.changes()[..2], [Change::Assigned(vec![0, 1]), gone]);
+    came.retain(|position| position.partition == kept);
+    let rest = take(&mut first, 100 - came.len());
+    let offsets = came
+        .iter()
+        .chain(rest.iter().map(|(position, _)| position))
+        .map(|position| position.offset);
+    assert!(offsets.eq(0..100), "each message of partition {kept}, once");
+    assert_eq!(of_second + take(&mut second, 100 - of_second).len(), 100);
 }
 
 #[test]
@@ -255,7 +296,7 @@ fn a_paused_source_keeps_its_partitions_and_continues_without_a_gap() {
     let (mut source, member) = join(&connection, &unique("group"), &topic);
     let mut batch = Batch::new();
     let mut taken = Vec::new();
-    let mut poll = |source: &mut kafka::Source, taken: &mut Vec<i64>| {
+    let mut poll = |source: &mut Source, taken: &mut Vec<i64>| {
         source
             .poll(&mut batch, 100, Duration::from_millis(100))
             .unwrap();
