@@ -1,5 +1,7 @@
 //! Record batches made by hand, and their way to a broker.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
 use kafka_protocol::messages::ProduceRequest;
@@ -27,6 +29,9 @@ pub(crate) const ANYONE: Writer = Writer {
 
 /// A batch of `count` small records.
 pub(crate) fn batch(writer: Writer, count: i32) -> Bytes {
+    // Of another day they would be beyond their age, and might be gone before they are read.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = now.as_millis() as i64;
     let records: Vec<Record> = (0..count)
         .map(|number| Record {
             transactional: false,
@@ -42,7 +47,7 @@ pub(crate) fn batch(writer: Writer, count: i32) -> Bytes {
             } else {
                 writer.sequence + number
             },
-            timestamp: 1_700_000_000_000,
+            timestamp: now,
             key: None,
             value: Some(Bytes::from(format!("record {number}"))),
             headers: IndexMap::new(),
