@@ -360,59 +360,57 @@ impl Parser<'_> {
     }
 
     fn array(&mut self, depth: usize) -> Result<(), Malformed> {
-        let place = self.open(depth)?;
-        let mut count = 0;
-        if self.peek() != Some(b']') {
-            loop {
-                self.value(depth + 1)?;
-                count += 1;
-                self.skip_space();
-                match self.peek() {
-                    Some(b',') => self.at += 1,
-                    Some(b']') => break,
-                    _ => {
-                        return Err(self.malformed("Missing a comma or ] after an array element."));
-                    }
-                }
-                self.skip_space();
-            }
-        }
-        self.at += 1;
+        let missing = "Missing a comma or ] after an array element.";
+        let (place, count) = self.list(depth, b']', missing, |json| json.value(depth + 1))?;
         self.json.nodes[place] = Node::Array(count, self.json.nodes.len() as u32);
         Ok(())
     }
 
     fn object(&mut self, depth: usize) -> Result<(), Malformed> {
+        let missing = "Missing a comma or } after an object member.";
+        let (place, count) = self.list(depth, b'}', missing, |json| {
+            if json.peek() != Some(b'"') {
+                return Err(json.malformed("Missing a name for object member."));
+            }
+            json.text()?;
+            json.skip_space();
+            if json.peek() != Some(b':') {
+                return Err(json.malformed("Missing a colon after a name of object member."));
+            }
+            json.at += 1;
+            json.skip_space();
+            json.value(depth + 1)
+        })?;
+        self.json.nodes[place] = Node::Object(count, self.json.nodes.len() as u32);
+        Ok(())
+    }
+
+    /// What is between brackets, with commas in between: the place of the whole, and how many there
+    /// are.
+    fn list(
+        &mut self,
+        depth: usize,
+        end: u8,
+        missing: &'static str,
+        mut one: impl FnMut(&mut Self) -> Result<(), Malformed>,
+    ) -> Result<(usize, u32), Malformed> {
         let place = self.open(depth)?;
         let mut count = 0;
-        if self.peek() != Some(b'}') {
+        if self.peek() != Some(end) {
             loop {
-                if self.peek() != Some(b'"') {
-                    return Err(self.malformed("Missing a name for object member."));
-                }
-                self.text()?;
-                self.skip_space();
-                if self.peek() != Some(b':') {
-                    return Err(self.malformed("Missing a colon after a name of object member."));
-                }
-                self.at += 1;
-                self.skip_space();
-                self.value(depth + 1)?;
+                one(self)?;
                 count += 1;
                 self.skip_space();
                 match self.peek() {
                     Some(b',') => self.at += 1,
-                    Some(b'}') => break,
-                    _ => {
-                        return Err(self.malformed("Missing a comma or } after an object member."));
-                    }
+                    Some(byte) if byte == end => break,
+                    _ => return Err(self.malformed(missing)),
                 }
                 self.skip_space();
             }
         }
         self.at += 1;
-        self.json.nodes[place] = Node::Object(count, self.json.nodes.len() as u32);
-        Ok(())
+        Ok((place, count))
     }
 
     fn text(&mut self) -> Result<(), Malformed> {

@@ -30,16 +30,11 @@ fn labels(nodes: &Nodes, info: &TensorInfo) -> Option<Vec<String>> {
     let Some(Encoding::Name(value)) = info.encoding.as_ref().filter(|_| is_text(info)) else {
         return None;
     };
-    let mut node = nodes.of(value)?;
-    // Each of them once, at most.
-    for _ in 0..nodes.count() {
-        match &node.operator[..] {
-            "Identity" | "Tile" | "ExpandDims" | "Reshape" => {}
-            "AsString" if node.attributes.get("width").is_none_or(|it| it.number < 0) => {}
-            _ => break,
-        }
-        node = nodes.of(node.inputs.first()?)?;
-    }
+    let node = nodes.source(value, |node| match &node.operator[..] {
+        "Identity" | "Tile" | "ExpandDims" | "Reshape" => true,
+        "AsString" => node.attributes.get("width").is_none_or(|it| it.number < 0),
+        _ => false,
+    })?;
     let labels = match &node.operator[..] {
         "Const" => match node.constant()?.data {
             Data::Text(texts) => texts,
@@ -57,7 +52,9 @@ fn labels(nodes: &Nodes, info: &TensorInfo) -> Option<Vec<String>> {
 
 fn range(nodes: &Nodes, node: &Node) -> Option<Vec<String>> {
     let bounds = node.inputs.iter().map(|input| {
-        let constant = nodes.source(input, &["Identity"])?.constant()?;
+        let constant = nodes
+            .source(input, |node| node.operator == "Identity")?
+            .constant()?;
         whole(constant.data)?.first().copied()
     });
     let bounds: Vec<i64> = bounds.collect::<Option<_>>()?;

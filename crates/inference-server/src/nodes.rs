@@ -74,10 +74,6 @@ impl Nodes {
         Some(Self(nodes.map(|node| (node.name.clone(), node)).collect()))
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.0.len()
-    }
-
     /// These values, and all that they are computed from, each with its position.
     pub(crate) fn behind<'n>(
         &'n self,
@@ -103,12 +99,11 @@ impl Nodes {
         self.0.get(value.split(':').next()?)
     }
 
-    /// The node that a value comes from, behind those of these operators, which hand on their first
-    /// input.
-    pub(crate) fn source(&self, value: &str, through: &[&str]) -> Option<&Node> {
+    /// The node that a value comes from, behind those that only hand on their first input.
+    pub(crate) fn source(&self, value: &str, through: impl Fn(&Node) -> bool) -> Option<&Node> {
         let mut node = self.of(value)?;
         for _ in 0..self.0.len() {
-            if !through.contains(&&node.operator[..]) {
+            if !through(node) {
                 return Some(node);
             }
             node = self.of(node.inputs.first()?)?;

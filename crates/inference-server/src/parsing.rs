@@ -51,7 +51,7 @@ pub(crate) fn replace(
     let needed = nodes.behind(outputs);
     let parser = needed.iter().find_map(|(name, _)| {
         let node = nodes.of(name)?;
-        let source = nodes.source(node.inputs.first()?, &["Identity"])?;
+        let source = nodes.source(node.inputs.first()?, |node| node.operator == "Identity")?;
         let parses = matches!(&node.operator[..], "ParseExample" | "ParseExampleV2");
         (parses && source.name == fed).then_some(node)
     })?;
@@ -102,8 +102,13 @@ fn features(
     let types = list("Tdense").unwrap_or_default().types;
     let shapes = list("dense_shapes").unwrap_or_default().shapes;
     // `tf.io.parse_example` gives a default the shape of its feature.
-    let constant =
-        |input: Option<&String>| nodes.source(input?, &["Identity", "Reshape"])?.constant();
+    let constant = |input: Option<&String>| {
+        nodes
+            .source(input?, |node| {
+                matches!(&node.operator[..], "Identity" | "Reshape")
+            })?
+            .constant()
+    };
     let texts = |data| match data {
         Data::Text(texts) => Some(texts),
         _ => None,
