@@ -183,7 +183,7 @@ pub fn run_elsewhere<S: Settings>(strategy: &'static Strategy<S>, begin: impl Fn
             let elsewhere = begin();
             let flags: Vec<_> = elsewhere.flags.iter().map(String::as_str).collect();
             let world = World::new(strategy, brokers, &flags);
-            scenario(&world.with_models(elsewhere.publish));
+            play(world.with_models(elsewhere.publish), scenario);
         }
     });
 }
@@ -198,7 +198,7 @@ pub fn run<S: Settings>(strategy: &'static Strategy<S>, flags: &[&str]) {
     on_a_broker(|brokers| {
         for (name, scenario) in SCENARIOS {
             eprintln!("scenario: {name} {}", flags.join(" "));
-            scenario(&World::new(strategy, brokers, flags));
+            play(World::new(strategy, brokers, flags), scenario);
         }
     });
 }
@@ -212,7 +212,14 @@ pub fn run_own<S: Settings>(
     flags: &[&str],
     scenario: impl FnOnce(&World),
 ) {
-    on_a_broker(|brokers| scenario(&World::new(strategy, brokers, flags)));
+    on_a_broker(|brokers| play(World::new(strategy, brokers, flags), scenario));
+}
+
+/// Leaves nothing behind in a broker that is not ours; what a scenario that fails has written can be
+/// looked at there.
+fn play(world: World, scenario: impl FnOnce(&World)) {
+    scenario(&world);
+    world.delete_topics();
 }
 
 fn on_a_broker(run: impl FnOnce(&str)) {

@@ -131,6 +131,15 @@ impl World {
         self.create(&self.topic("models"), 1, kafka::LARGEST_MESSAGE);
     }
 
+    /// Deletes all of its topics.
+    pub(super) fn delete_topics(self) {
+        for kind in ["data", "models", "results", "dead-letters"] {
+            self.admin
+                .delete_topic(&self.topic(kind))
+                .expect("a topic that can be deleted");
+        }
+    }
+
     /// Creates a topic that takes messages up to `limit` bytes.
     pub(super) fn create(&self, topic: &str, partitions: usize, limit: usize) {
         let limit = limit.to_string();
