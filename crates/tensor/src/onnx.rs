@@ -15,6 +15,7 @@ mod operators;
 #[cfg(feature = "onnxruntime")]
 pub(crate) mod portable;
 mod products;
+mod recurrent;
 mod reductions;
 mod svm;
 mod transform;

@@ -22,10 +22,15 @@ use tract_onnx::tract_hir::tract_core::ops::math::Pow;
 enum Function {
     Celu(f32),
     HardSigmoid(f32, f32),
-    IsInf { negative: bool, positive: bool },
+    IsInf {
+        negative: bool,
+        positive: bool,
+    },
     IsNan,
     Round,
     Selu(f32, f32),
+    /// A number times the sigmoid of a multiple of it.
+    Swish(f32),
 }
 
 struct Elementwise(Function);
@@ -41,6 +46,11 @@ pub(super) fn hard_sigmoid(attributes: Attributes<'_>) -> TractResult<Arc<dyn Ke
         attributes.float("beta", 0.5)?,
     );
     Ok(Arc::new(Elementwise(Function::HardSigmoid(alpha, beta))))
+}
+
+pub(super) fn swish(attributes: Attributes<'_>) -> TractResult<Arc<dyn Kernel>> {
+    let alpha = attributes.float("alpha", 1.0)?;
+    Ok(Arc::new(Elementwise(Function::Swish(alpha))))
 }
 
 pub(super) fn is_inf(attributes: Attributes<'_>) -> TractResult<Arc<dyn Kernel>> {
@@ -83,6 +93,7 @@ impl Function {
             Function::Celu(alpha) if x < 0.0 => alpha * (x / alpha).exp_m1(),
             Function::HardSigmoid(alpha, beta) => (alpha * x + beta).clamp(0.0, 1.0),
             Function::Round => x.round_ties_even(),
+            Function::Swish(alpha) => x / (1.0 + (-alpha * x).exp()),
             Function::Selu(_, gamma) if x > 0.0 => gamma * x,
             Function::Selu(alpha, gamma) => gamma * (alpha * x.exp() - alpha),
             _ => x,
@@ -96,6 +107,7 @@ impl Function {
             Function::HardSigmoid(alpha, beta) => {
                 (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0)
             }
+            Function::Swish(alpha) => x / (1.0 + (-f64::from(alpha) * x).exp()),
             Function::Selu(_, gamma) if x > 0.0 => f64::from(gamma) * x,
             Function::Selu(alpha, gamma) => f64::from(gamma) * f64::from(alpha) * x.exp_m1(),
             _ => x,

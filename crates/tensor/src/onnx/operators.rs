@@ -5,7 +5,7 @@ use super::arithmetic::{Arithmetic, MatMul, constant, is_zero};
 use super::attributes::Attributes;
 use super::kernel::{operator, operator_of};
 use super::reductions::{Reduction, reduction};
-use super::{cast, distances, elementwise, encoders, features, linear, svm, trees};
+use super::{cast, distances, elementwise, encoders, features, linear, recurrent, svm, trees};
 use crate::extremes::Extreme;
 use crate::functions::Function;
 use std::sync::OnceLock;
@@ -73,6 +73,10 @@ pub(super) fn check(node: &NodeProto) -> Result<(), String> {
     if name == "Dropout" && node.input.len() > 2 {
         return Err("Dropout in training".to_owned());
     }
+    let mut modes = node.attribute.iter().filter(|a| a.name == "mode");
+    if name == "SpaceToDepth" && modes.any(|a| a.s != b"DCR") {
+        return Err("SpaceToDepth of another mode than DCR".to_owned());
+    }
     Ok(())
 }
 
@@ -121,6 +125,22 @@ const CORRECTED: &[(&str, Build)] = &[
     ("HardSigmoid", |c, n| {
         operator(c, n, elementwise::hard_sigmoid)
     }),
+    ("GRU", |c, n| recurrent(c, n, recurrent::Cell::Gru)),
+    ("LSTM", |c, n| recurrent(c, n, recurrent::Cell::Lstm)),
+    ("RNN", |c, n| recurrent(c, n, recurrent::Cell::Simple)),
+    ("ReduceLogSumExp", |c, n| {
+        operator_of(n, reduction(c, n, Reduction::LogSumExp))
+    }),
+    ("ReduceMax", |c, n| {
+        operator_of(n, reduction(c, n, Reduction::Max))
+    }),
+    ("ReduceMin", |c, n| {
+        operator_of(n, reduction(c, n, Reduction::Min))
+    }),
+    ("ReduceSumSquare", |c, n| {
+        operator_of(n, reduction(c, n, Reduction::SumSquare))
+    }),
+    ("Swish", |c, n| operator(c, n, elementwise::swish)),
     ("IsInf", |c, n| operator(c, n, elementwise::is_inf)),
     ("IsNaN", |c, n| operator(c, n, elementwise::is_nan)),
     ("Round", |c, n| operator(c, n, elementwise::round)),
@@ -142,6 +162,15 @@ const CORRECTED: &[(&str, Build)] = &[
         operator_of(node, elementwise::one_hot(&depth, attributes))
     }),
 ];
+
+fn recurrent(
+    context: &ParsingContext<'_>,
+    node: &NodeProto,
+    cell: recurrent::Cell,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let attributes = Attributes::new(node, context);
+    operator_of(node, recurrent::layer(node, attributes, cell))
+}
 
 /// The largest or the smallest of two values, or of one.
 fn extreme(
@@ -169,20 +198,6 @@ pub(super) fn runtime() -> &'static Onnx {
             operator(context, node, distances::distances)
         });
         register.insert("Scan", |_, node| operator_of(node, distances::scan(node)));
-        register.insert("ReduceSumSquare", |context, node| {
-            let attributes = Attributes::new(node, context);
-            operator_of(
-                node,
-                reduction(context, node, attributes, Reduction::SumSquare),
-            )
-        });
-        register.insert("ReduceLogSumExp", |context, node| {
-            let attributes = Attributes::new(node, context);
-            operator_of(
-                node,
-                reduction(context, node, attributes, Reduction::LogSumExp),
-            )
-        });
         register.insert("Div", |_, _| Ok((Arithmetic::Quotient.operator(), vec![])));
         register.insert("MatMul", |_, _| Ok((expand(MatMul::new()), vec![])));
         register.insert("Mul", |context, node| {

@@ -1,10 +1,10 @@
-//! Reductions that the runtime computes otherwise: `ReduceSumSquare`, and `ReduceLogSumExp`, which
-//! overflows there.
+//! Reductions that the runtime computes otherwise: `ReduceSumSquare`; `ReduceLogSumExp`, which
+//! overflows there; `ReduceMax` and `ReduceMin`, which forget NaN and infinities there.
 
 use super::arithmetic::constant;
 use super::attributes::Attributes;
 use super::kernel::{Fact, Kernel};
-use crate::elements::{dispatch_reals, slice};
+use crate::elements::{dispatch, dispatch_reals, slice};
 use std::sync::Arc;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -18,6 +18,9 @@ use tract_onnx::tract_hir::tract_ndarray::{ArrayD, ArrayViewD, Axis};
 pub(super) enum Reduction {
     SumSquare,
     LogSumExp,
+    /// NaN, if one is.
+    Max,
+    Min,
 }
 
 struct Reduce {
@@ -31,9 +34,9 @@ struct Reduce {
 pub(super) fn reduction(
     context: &ParsingContext<'_>,
     node: &NodeProto,
-    attributes: Attributes<'_>,
     reduction: Reduction,
 ) -> TractResult<Arc<dyn Kernel>> {
+    let attributes = Attributes::new(node, context);
     let mut axes = attributes.ints("axes")?.to_vec();
     if let Some(name) = node.input.get(1).filter(|name| !name.is_empty()) {
         let value = constant(context, name)?;
@@ -83,7 +86,12 @@ impl Reduce {
         Ok(kept.collect())
     }
 
-    fn of<T: Real>(&self, input: &Value) -> TractResult<Value> {
+    /// What `reduce` makes of the elements that become one.
+    fn each<T: Datum + Copy>(
+        &self,
+        input: &Value,
+        reduce: impl Fn(&[T]) -> T,
+    ) -> TractResult<Value> {
         let axes = self.axes(input.rank())?;
         let view: ArrayViewD<'_, T> = input.to_plain_array_view::<T>()?;
         // The reduced axes come last, so that what becomes one number is together.
@@ -97,12 +105,37 @@ impl Reduce {
         let mut found = Vec::with_capacity(count);
         for number in 0..count {
             let values = values.get(number * volume..(number + 1) * volume);
-            found.push(match (self.reduction, values.unwrap_or_default()) {
-                (Reduction::SumSquare, values) => T::sum_of_squares(values),
-                (Reduction::LogSumExp, values) => T::log_sum_exp(values),
-            });
+            found.push(reduce(values.unwrap_or_default()));
         }
         Ok(ArrayD::from_shape_vec(&*shape, found)?.into_tensor())
+    }
+
+    fn sum<T: Real>(&self, input: &Value) -> TractResult<Value> {
+        match self.reduction {
+            Reduction::SumSquare => self.each(input, T::sum_of_squares),
+            _ => self.each(input, T::log_sum_exp),
+        }
+    }
+
+    fn extreme<T: Ordered>(&self, input: &Value) -> TractResult<Value> {
+        let largest = matches!(self.reduction, Reduction::Max);
+        let (start, other) = if largest {
+            (T::LEAST, T::GREATEST)
+        } else {
+            (T::GREATEST, T::LEAST)
+        };
+        self.each(input, |values: &[T]| {
+            values.iter().fold(start, |most, value| {
+                let further = if largest {
+                    *value > most
+                } else {
+                    *value < most
+                };
+                // What compares to nothing is NaN; once it is there, nothing is further.
+                let is_nan = value.partial_cmp(&other).is_none();
+                if further || is_nan { *value } else { most }
+            })
+        })
     }
 }
 
@@ -111,11 +144,13 @@ impl Kernel for Reduce {
         let Some((datum, shape)) = inputs.first() else {
             bail!("no input");
         };
-        ensure!(
-            matches!(datum, DatumType::F32 | DatumType::F64),
-            "{:?} of {datum:?}",
-            self.reduction
-        );
+        let taken = match self.reduction {
+            Reduction::SumSquare | Reduction::LogSumExp => {
+                matches!(datum, DatumType::F32 | DatumType::F64)
+            }
+            Reduction::Max | Reduction::Min => ORDERED.contains(datum),
+        };
+        ensure!(taken, "{:?} of {datum:?}", self.reduction);
         Ok(vec![(*datum, self.shape(shape, &1.to_dim())?)])
     }
 
@@ -123,8 +158,53 @@ impl Kernel for Reduce {
         let Some(input) = inputs.first() else {
             bail!("no input");
         };
-        Ok(vec![dispatch_reals!(input.datum_type(), self.of(input))?])
+        let datum = input.datum_type();
+        Ok(vec![match self.reduction {
+            Reduction::SumSquare | Reduction::LogSumExp => dispatch_reals!(datum, self.sum(input))?,
+            Reduction::Max | Reduction::Min => dispatch!(
+                datum,
+                [F32: f32, F64: f64, I32: i32, I64: i64, U8: u8, I8: i8, Bool: bool],
+                self.extreme(input)
+            )?,
+        }])
     }
+}
+
+/// The types of which there is a largest and a smallest element.
+const ORDERED: [DatumType; 7] = [
+    DatumType::F32,
+    DatumType::F64,
+    DatumType::I32,
+    DatumType::I64,
+    DatumType::U8,
+    DatumType::I8,
+    DatumType::Bool,
+];
+
+trait Ordered: Datum + Copy + PartialOrd {
+    /// What every other one exceeds.
+    const LEAST: Self;
+    /// What exceeds every other one.
+    const GREATEST: Self;
+}
+
+macro_rules! ordered {
+    ($($number:ty: $least:expr, $greatest:expr;)+) => {
+        $(impl Ordered for $number {
+            const LEAST: Self = $least;
+            const GREATEST: Self = $greatest;
+        })+
+    };
+}
+
+ordered! {
+    f32: f32::NEG_INFINITY, f32::INFINITY;
+    f64: f64::NEG_INFINITY, f64::INFINITY;
+    i32: i32::MIN, i32::MAX;
+    i64: i64::MIN, i64::MAX;
+    u8: u8::MIN, u8::MAX;
+    i8: i8::MIN, i8::MAX;
+    bool: false, true;
 }
 
 trait Real: Datum + Copy {

@@ -68,9 +68,10 @@ class Family:
                 values = np.array([list(cells.values()) for cells in values], dtype=F)
             self.tensor("output", output.name, values)
 
-    def graph(self, name, nodes, inputs, outputs, constants=(), opset=17, learning=3):
+    def graph(self, name, nodes, inputs, outputs, constants=(), opset=17, learning=3,
+              rows=None):
         def value(name, values):
-            shape = [None, *values.shape[1:]] if values.ndim else []
+            shape = [rows, *values.shape[1:]] if values.ndim else []
             return helper.make_tensor_value_info(name, TYPES[values.dtype][0], shape)
 
         graph = helper.make_graph(
@@ -412,7 +413,7 @@ def corrected():
         run(f"Clip {name}", "Clip", {"x": x.astype(kind)}, kind,
             [("low", np.array(-1, kind)), ("high", np.array(2, kind))])
         for axes, keeps in [([1], 1), ([0], 0), ([-1], 0)]:
-            for operator in ["ReduceSumSquare", "ReduceLogSumExp"]:
+            for operator in ["ReduceSumSquare", "ReduceLogSumExp", "ReduceMax", "ReduceMin"]:
                 run(f"{operator} {axes} {keeps} {name}", operator, {"x": x[:2].astype(kind) * 100},
                     kind, [("axes", np.array(axes, I))], opset=18, keepdims=keeps)
     run("Max of three", "Max", {"a": x, "b": z, "c": z * 0}, F)
@@ -420,6 +421,18 @@ def corrected():
     run("Clip of integers", "Clip", {"x": np.array([[1, 5, -9]], I)}, I,
         [("low", np.array(-1, I)), ("high", np.array(2, I))])
     run("Clip of attributes", "Clip", {"x": x}, F, opset=6, min=-1.0, max=2.0)
+    for operator in ["ReduceMax", "ReduceMin"]:
+        axes = [("axes", np.array([-1], I))]
+        for sign in (1, -1):
+            run(f"{operator} of {sign} infinity", operator,
+                {"x": np.array([[np.inf, np.inf], [np.inf, 1]], F) * sign}, F, axes, opset=18)
+        run(f"{operator} of integers", operator, {"x": np.array([[3, -9], [7, 8]], I)}, I,
+            axes, opset=18, keepdims=0)
+        run(f"{operator} of truth values", operator,
+            {"x": np.array([[True, False], [False, False], [True, True]])}, bool, axes, opset=20)
+        run(f"{operator} of nothing", operator, {"x": np.zeros((2, 0), F)}, F, axes, opset=18)
+    run("Swish", "Swish", {"x": x}, F, opset=24)
+    run("Swish of a multiple", "Swish", {"x": x}, F, opset=24, alpha=0.5)
     run("ReduceSumSquare of an attribute", "ReduceSumSquare", {"x": x}, F, opset=11, axes=[1])
     run("Pow of integers", "Pow", {"x": np.array([[2, -3, 4]], I)}, I, [("c", np.array([2], I))])
     run("Pow to an integer", "Pow", {"x": x}, F, [("c", np.array([2], I))])
@@ -441,6 +454,69 @@ def corrected():
         run(f"Cast text to {to}", "Cast", {"x": words}, kind, to=to)
     run("CDist", "CDist", {"x": x[:2]}, F, [("c", z[:, :] * 1.0)], domain="com.microsoft",
         metric="euclidean")
+
+
+def recurrent():
+    """Layers along sequences of four steps, of four rows."""
+    family = Family("recurrent")
+    numbers = np.random.default_rng(8)
+    gates, usual = {"RNN": 1, "GRU": 3, "LSTM": 4}, {"RNN": 1, "GRU": 2, "LSTM": 3}
+
+    def draw(*shape):
+        return (numbers.normal(size=shape) * 0.7).astype(F)
+
+    def run(name, operator, direction="forward", given=("B",), width=3, hidden=2,
+            **attributes):
+        directions = 2 if direction == "bidirectional" else 1
+        steps, rows = 4, 4
+        all_given = {
+            "W": draw(directions, gates[operator] * hidden, width),
+            "R": draw(directions, gates[operator] * hidden, hidden),
+            "B": draw(directions, 2 * gates[operator] * hidden),
+            "lengths": np.array([4, 1, 0, 3], I32),
+            "state": draw(directions, rows, hidden),
+            "cells": draw(directions, rows, hidden),
+            "P": draw(directions, 3 * hidden),
+        }
+        names = ["W", "R", "B", "lengths", "state", "cells", "P"]
+        names = names if operator == "LSTM" else names[:5]
+        inputs = [key if key in ("W", "R", *given) else "" for key in names]
+        while not inputs[-1]:
+            inputs.pop()
+        outputs = ["all", "last"] + (["cell"] if operator == "LSTM" else [])
+        nodes = [
+            helper.make_node("Transpose", ["x"], ["sequence"], perm=[1, 0, 2]),
+            helper.make_node(operator, ["sequence", *inputs], outputs, hidden_size=hidden,
+                             direction=direction, **attributes),
+            helper.make_node("Transpose", ["all"], ["y"], perm=[2, 0, 1, 3]),
+            helper.make_node("Transpose", ["last"], ["h"], perm=[1, 0, 2]),
+        ]
+        found = {"y": TensorProto.FLOAT, "h": TensorProto.FLOAT}
+        if operator == "LSTM":
+            nodes.append(helper.make_node("Transpose", ["cell"], ["c"], perm=[1, 0, 2]))
+            found["c"] = TensorProto.FLOAT
+        constants = [numpy_helper.from_array(all_given[key], key) for key in inputs if key]
+        # What is given for each row is a constant here, and fixes how many there are.
+        fixed = {"lengths", "state", "cells"} & set(inputs)
+        family.graph(name, nodes, {"x": draw(rows, steps, width)}, found, constants, opset=14,
+                     rows=rows if fixed else None)
+
+    some = ["Relu", "LeakyRelu", "Softsign", "Elu", "HardSigmoid", "Sigmoid"]
+    for operator in gates:
+        for direction in ["forward", "reverse", "bidirectional"]:
+            both = 2 if direction == "bidirectional" else 1
+            run(f"{operator} {direction}", operator, direction)
+            run(f"{operator} {direction} from a state", operator, direction,
+                ("B", "state", "cells"))
+            run(f"{operator} {direction} of lengths", operator, direction, ("B", "lengths"))
+            run(f"{operator} {direction} of other activations", operator, direction,
+                activations=some[:usual[operator] * both], activation_alpha=[0.3] * 6,
+                activation_beta=[0.4] * 6)
+        run(f"{operator} without biases", operator, given=())
+        run(f"{operator} of one", operator, width=1, hidden=1)
+    for direction in ["forward", "reverse"]:
+        run(f"GRU {direction} reset late", "GRU", direction, linear_before_reset=1)
+        run(f"LSTM {direction} with peepholes", "LSTM", direction, ("B", "P", "cells"))
 
 
 def pipelines():
@@ -525,3 +601,4 @@ if __name__ == "__main__":
     features()
     corrected()
     pipelines()
+    recurrent()
