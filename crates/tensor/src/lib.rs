@@ -50,6 +50,7 @@ mod plan;
 mod protobuf;
 mod runtime;
 mod savedmodel;
+mod sealed;
 mod shield;
 mod softmax;
 mod tensor;

@@ -147,7 +147,7 @@ fn part(
         if let Err(reason) = operators::check(node) {
             unsupported.insert(reason);
         } else if !operators::is_dictionary(node) {
-            part.node.push(node.clone());
+            part.node.push(operators::adapted(node));
         }
     }
     for node in &mut part.node {

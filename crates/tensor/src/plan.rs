@@ -3,6 +3,7 @@
 use crate::bounded::bound;
 use crate::dense::{fuse, only};
 use crate::layers::Layers;
+use crate::sealed::seal;
 use crate::shield::shield;
 use crate::tensor::Port;
 use crate::values::element;
@@ -94,7 +95,8 @@ impl Draft {
     fn compile(&self, batch: &TDim) -> Result<Plan, Error> {
         let mut model = self.model.clone();
         self.close_inputs(&mut model, batch)?;
-        let model = model.into_typed().map_err(|cause| load(&cause))?;
+        let mut model = model.into_typed().map_err(|cause| load(&cause))?;
+        seal(&mut model);
         check_volumes(&model)?;
         at_most("nodes", model.nodes().len(), MOST_TYPED_NODES)?;
         let products = model.nodes().iter().filter(|node| node.op_is::<EinSum>());

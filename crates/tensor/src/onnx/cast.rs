@@ -36,12 +36,12 @@ impl Cast {
         (from == text) != (self.to == text) || (real && integer)
     }
 
-    /// The type of the result: integers are dimensions to the runtime, which can be symbols.
+    /// The type of the result: lengths, which can be symbols, stay what they are to the runtime.
     fn result(&self, from: DatumType) -> DatumType {
-        if self.is_ours(from) || self.to != i64::datum_type() {
-            self.to
+        if from == TDim::datum_type() && self.to == i64::datum_type() {
+            from
         } else {
-            TDim::datum_type()
+            self.to
         }
     }
 }

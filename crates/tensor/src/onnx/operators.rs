@@ -6,14 +6,16 @@ use super::attributes::Attributes;
 use super::kernel::{operator, operator_of};
 use super::reductions::{Reduction, reduction};
 use super::{cast, distances, elementwise, encoders, features, linear, recurrent, svm, trees};
+use crate::elements::slice;
 use crate::extremes::Extreme;
 use crate::functions::Function;
 use std::sync::OnceLock;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataLocation;
-use tract_onnx::pb::{NodeProto, TensorProto};
-use tract_onnx::tract_hir::internal::{InferenceOp, TractResult, format_err};
+use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
+use tract_onnx::tract_hir::internal::{InferenceOp, TractResult, ensure, format_err};
 use tract_onnx::tract_hir::ops::binary::BinIntoHir;
 use tract_onnx::tract_hir::ops::expandable::expand;
 use tract_onnx::tract_hir::ops::identity::Identity;
@@ -41,6 +43,8 @@ pub(super) fn check(node: &NodeProto) -> Result<(), String> {
         // Chance.
         "Bernoulli" | "Multinomial" | "RandomNormal" | "RandomNormalLike" | "RandomUniform"
         | "RandomUniformLike" => true,
+        // The runtime's is a mean.
+        "GlobalLpPool" => true,
         _ => false,
     };
     let of_learning = LEARNING.iter().any(|(learning, _)| *learning == name);
@@ -65,19 +69,76 @@ pub(super) fn check(node: &NodeProto) -> Result<(), String> {
     {
         return Err(format!("{name} with a graph of its own"));
     }
-    // The runtime would look for the end of a cycle for ever.
-    let mut permutations = node.attribute.iter().filter(|a| a.name == "perm");
-    if name == "Transpose" && permutations.any(|a| !is_permutation(&a.ints)) {
-        return Err("Transpose by what is no permutation".to_owned());
-    }
-    if name == "Dropout" && node.input.len() > 2 {
-        return Err("Dropout in training".to_owned());
-    }
-    let mut modes = node.attribute.iter().filter(|a| a.name == "mode");
-    if name == "SpaceToDepth" && modes.any(|a| a.s != b"DCR") {
-        return Err("SpaceToDepth of another mode than DCR".to_owned());
+    if let Some(form) = unfaithful(node) {
+        return Err(format!("{name} {form}"));
     }
     Ok(())
+}
+
+/// The form of a node that the runtime does not evaluate as the operator's definition has it, or not
+/// to an end, if it has one.
+fn unfaithful(node: &NodeProto) -> Option<&'static str> {
+    let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name);
+    let text = |name: &str| attribute(name).map_or(&b""[..], |a| &a.s);
+    let is = |name: &str, value: &str| text(name) == value.as_bytes();
+    let on = |name: &str| attribute(name).is_some_and(|a| a.i != 0);
+    match node.op_type.as_str() {
+        // It would look for the end of a cycle for ever.
+        "Transpose" if attribute("perm").is_some_and(|a| !is_permutation(&a.ints)) => {
+            Some("by what is no permutation")
+        }
+        "Dropout" if node.input.len() > 2 => Some("in training"),
+        "Einsum" if node.input.len() == 1 && text("equation").ends_with(b"->") => {
+            Some("to a number")
+        }
+        "MaxPool" | "AveragePool"
+            if on("ceil_mode") && !matches!(text("auto_pad"), b"" | b"NOTSET") =>
+        {
+            Some("with ceil_mode and auto_pad")
+        }
+        "MaxPool" | "AveragePool"
+            if text("auto_pad").starts_with(b"SAME") && strides_over(node) =>
+        {
+            Some("whose strides are longer than its windows, with auto_pad")
+        }
+        "Resize" if is("coordinate_transformation_mode", "tf_crop_and_resize") => {
+            Some("of coordinates tf_crop_and_resize")
+        }
+        "Resize"
+            if is("mode", "cubic")
+                && is("coordinate_transformation_mode", "pytorch_half_pixel") =>
+        {
+            Some("cubic of coordinates pytorch_half_pixel")
+        }
+        "Resize" if on("antialias") => Some("with antialias"),
+        "SpaceToDepth" if !matches!(text("mode"), b"" | b"DCR") => Some("of another mode than DCR"),
+        _ => None,
+    }
+}
+
+/// Whether some values are in no window of a pool.
+fn strides_over(node: &NodeProto) -> bool {
+    let lengths = |name: &str| {
+        let found = node.attribute.iter().find(|a| a.name == name);
+        found.map_or(&[][..], |a| &a.ints)
+    };
+    let mut pairs = lengths("strides").iter().zip(lengths("kernel_shape"));
+    pairs.any(|(stride, window)| stride > window)
+}
+
+/// A node without what would mislead the runtime.
+pub(super) fn adapted(node: &NodeProto) -> NodeProto {
+    let mut node = node.clone();
+    let mut attributes = node.attribute.iter();
+    let mode = attributes.find(|a| a.name == "mode").map(|a| &a.s[..]);
+    // It pads with a value that is given, whatever the mode.
+    if node.op_type == "Pad"
+        && !matches!(mode, None | Some(b"constant"))
+        && let Some(value) = node.input.get_mut(2)
+    {
+        value.clear();
+    }
+    node
 }
 
 fn is_permutation(axes: &[i64]) -> bool {
@@ -152,6 +213,7 @@ const CORRECTED: &[(&str, Build)] = &[
     ("Pow", |_, _| Ok((elementwise::power(), vec![]))),
     ("Max", |c, n| extreme(c, n, Extreme::Largest)),
     ("Min", |c, n| extreme(c, n, Extreme::Smallest)),
+    ("Resize", resize),
     ("OneHot", |context, node| {
         let depth = match node.input.get(1) {
             Some(name) => constant(context, name)?,
@@ -162,6 +224,41 @@ const CORRECTED: &[(&str, Build)] = &[
         operator_of(node, elementwise::one_hot(&depth, attributes))
     }),
 ];
+
+/// `Resize` of operator set 10, which has two inputs, takes the nearest value before, of which the
+/// runtime knows nothing.
+fn resize(
+    context: &ParsingContext<'_>,
+    node: &NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let runtimes = &tract_onnx::onnx().op_register.0["Resize"];
+    let attributes = Attributes::new(node, context);
+    if node.input.len() != 2 || attributes.text("mode", "nearest")? != "nearest" {
+        return runtimes(context, node);
+    }
+    // ONNX Runtime takes the one after, where there are less values than before.
+    let scales = match node.input.get(1) {
+        Some(name) => constant(context, name)?,
+        None => None,
+    };
+    let scales = scales.ok_or_else(|| format_err!("scales that are not constant"))?;
+    let scales = scales.cast_to::<f32>()?;
+    let scales = slice::<f32>(&scales)?;
+    ensure!(
+        scales
+            .iter()
+            .all(|scale| *scale >= 1.0 || scale.recip().fract() == 0.0),
+        "nearest values of scales {scales:?}"
+    );
+    let mut node = node.clone();
+    node.attribute.push(AttributeProto {
+        name: "nearest_mode".to_owned(),
+        s: b"floor".to_vec(),
+        r#type: AttributeType::String.into(),
+        ..AttributeProto::default()
+    });
+    runtimes(context, &node)
+}
 
 fn recurrent(
     context: &ParsingContext<'_>,
@@ -242,9 +339,7 @@ pub(super) fn runtime() -> &'static Onnx {
 
 #[cfg(test)]
 mod tests {
-    use tract_onnx::pb::AttributeProto;
-
-    use super::{NodeProto, check};
+    use super::{AttributeProto, NodeProto, check};
 
     #[test]
     fn what_is_transposed_is_permuted() {

@@ -433,8 +433,9 @@ impl Classifier {
         } else if let ([score], [first, second]) = (scores.as_slice(), &mut *to) {
             (*first, *second) = match self.transform {
                 Transform::None => (-score, *score),
+                Transform::Logistic => (logistic(-score), logistic(*score)),
                 Transform::Probit => (probit(*score), 0.0),
-                _ => (1.0 - score, *score),
+                Transform::Softmax | Transform::SoftmaxZero => (1.0 - score, *score),
             };
         } else {
             to.copy_from_slice(&scores);

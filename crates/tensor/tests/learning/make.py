@@ -452,6 +452,38 @@ def corrected():
     for kind, to in [(F, 1), (D, 11), (I, 7)]:
         words = text("15", " 2", "-3") if kind is I else text("1.5", "2", "INF", "-inf", "1e3")
         run(f"Cast text to {to}", "Cast", {"x": words}, kind, to=to)
+    run("Cast of long integers", "Cast", {"x": np.array([[2**40, 2**53 + 1, -2**63]], I)}, I, to=7)
+    for mode in ["reflect", "edge"]:
+        run(f"Pad {mode} with a value", "Pad", {"x": x}, F, [("pads", np.array([0, 1, 0, 2], I)),
+            ("value", np.array(9, F))], mode=mode)
+    for scales in ([1, 1, 2, 3], [1, 1, 1.5, 1], [1, 1, 0.5, 2]):
+        run(f"Resize before scales of inputs {scales}", "Resize",
+            {"x": np.arange(24, dtype=F).reshape(1, 1, 4, 6)}, F,
+            [("scales", np.array(scales, F))], opset=10, mode="nearest")
+    for post in ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"]:
+        family.learn(f"SVMClassifier {post}", "SVMClassifier", x[:2], LABELS, kernel_type="RBF",
+                     kernel_params=[0.1, 0.5, 3.0], vectors_per_class=[1, 2], rho=[0.8],
+                     support_vectors=[-1, 2, -0.5, 0, 1, 3, 2, -4, 4, 5, -5, 4.5],
+                     coefficients=[1.5, -0.7, 0.8], post_transform=post,
+                     classlabels_ints=[3, 1])
+
+    def chain(name, first, second, constants):
+        tensors = [numpy_helper.from_array(np.array(values), key) for key, values in constants]
+        family.graph(name, [first, second], {"x": x[:2]}, {"y": TensorProto.FLOAT}, tensors)
+
+    each = [("from", np.array([0], I)), ("to", np.array([4], I)), ("axes", np.array([1], I)),
+            ("steps", np.array([2], I))]
+    for operator in ["Softmax", "LogSoftmax"]:
+        chain(f"every second of {operator}", helper.make_node(operator, ["x"], ["z"], axis=1),
+              helper.make_node("Slice", ["z", *(key for key, _ in each)], ["y"]), each)
+    weights = ("w", np.arange(12, dtype=F).reshape(4, 3))
+    sums = helper.make_node("ReduceSum", ["x", "axes"], ["z"], keepdims=1)
+    for operator, how in [("Tile", [1, 4]), ("Expand", [1, 4])]:
+        nodes = [sums, helper.make_node(operator, ["z", "how"], ["r"]),
+                 helper.make_node("MatMul", ["r", "w"], ["y"])]
+        constants = [("axes", np.array([1], I)), ("how", np.array(how, I)), weights]
+        family.graph(f"product of {operator}", nodes, {"x": x[:2]}, {"y": TensorProto.FLOAT},
+                     [numpy_helper.from_array(values, key) for key, values in constants])
     run("CDist", "CDist", {"x": x[:2]}, F, [("c", z[:, :] * 1.0)], domain="com.microsoft",
         metric="euclidean")
 

@@ -1,0 +1,84 @@
+//! Operators that the runtime's optimizer moves where they mean something else.
+//!
+//! - It takes every nth element before a softmax along the same axis, and not after it.
+//! - It takes a value that is repeated along an axis for the value itself where a product sums over
+//!   that axis.
+
+use crate::elements::slice;
+use tract_onnx::tract_hir::internal::{
+    EvalContext, EvalOp, Op, OpState, StaticName, TValue, TVec, TractResult, TypedFact, TypedModel,
+    TypedNode, TypedOp,
+};
+use tract_onnx::tract_hir::tract_core::ops::array::{MultiBroadcastTo, StridedSlice, Tile};
+use tract_onnx::tract_hir::tract_core::{as_op, op_as_typed_op};
+
+/// An operator of which the optimizer knows types and shapes, and nothing else.
+#[derive(Debug, Clone)]
+struct Sealed(Box<dyn TypedOp>);
+
+/// Seals such operators of a graph.
+pub(crate) fn seal(model: &mut TypedModel) {
+    let nodes = model.nodes().iter();
+    let moved = nodes.filter(|node| {
+        node.op_is::<MultiBroadcastTo>() || node.op_is::<Tile>() || has_steps(model, node)
+    });
+    for number in moved.map(|node| node.id).collect::<Vec<_>>() {
+        let node = model.node_mut(number);
+        node.op = Box::new(Sealed(node.op.clone()));
+    }
+}
+
+/// Whether a node takes other elements than those that follow each other.
+fn has_steps(model: &TypedModel, node: &TypedNode) -> bool {
+    let Some(strided) = node.op_as::<StridedSlice>() else {
+        return false;
+    };
+    let steps = strided.optional_steps_input;
+    let steps = steps.and_then(|position| node.inputs.get(position));
+    let Some(fact) = steps.and_then(|input| model.outlet_fact(*input).ok()) else {
+        return false;
+    };
+    let steps = fact.konst.as_ref().map(|steps| steps.cast_to::<i64>());
+    let Some(Ok(steps)) = steps else {
+        return true;
+    };
+    slice::<i64>(&steps).is_ok_and(|steps| steps.iter().any(|step| *step != 1))
+}
+
+impl PartialEq for Sealed {
+    fn eq(&self, other: &Sealed) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Sealed {}
+
+impl Op for Sealed {
+    fn name(&self) -> StaticName {
+        self.0.name()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Sealed {
+    fn eval(&self, context: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        self.0.eval(context, inputs)
+    }
+
+    fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+        self.0.eval_out_of_plan(inputs)
+    }
+
+    fn state(&self, context: &EvalContext<'_>) -> TractResult<Option<Box<dyn OpState>>> {
+        self.0.state(context)
+    }
+}
+
+impl TypedOp for Sealed {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        self.0.output_facts(inputs)
+    }
+
+    as_op!();
+}
