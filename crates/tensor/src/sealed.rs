@@ -1,6 +1,8 @@
 //! Operators that the runtime's optimizer moves where they mean something else.
 //!
-//! - It takes every nth element before a softmax along the same axis, and not after it.
+//! - It takes every nth element, be it a slice or a convolution of strides and windows of one,
+//!   before what is computed along the same axis, as a softmax is, and not after it; and before a
+//!   convolution, at the wrong elements.
 //! - It takes a value that is repeated along an axis for the value itself where a product sums over
 //!   that axis.
 
@@ -10,6 +12,8 @@ use tract_onnx::tract_hir::internal::{
     TypedNode, TypedOp,
 };
 use tract_onnx::tract_hir::tract_core::ops::array::{MultiBroadcastTo, StridedSlice, Tile};
+use tract_onnx::tract_hir::tract_core::ops::cnn::Conv;
+use tract_onnx::tract_hir::tract_core::ops::nn::{RmsNorm, Softmax};
 use tract_onnx::tract_hir::tract_core::{as_op, op_as_typed_op};
 
 /// An operator of which the optimizer knows types and shapes, and nothing else.
@@ -19,8 +23,16 @@ struct Sealed(Box<dyn TypedOp>);
 /// Seals such operators of a graph.
 pub(crate) fn seal(model: &mut TypedModel) {
     let nodes = model.nodes().iter();
+    let has_strides = nodes.clone().any(|node| {
+        let convolution = node.op_as::<Conv>();
+        convolution.is_some_and(|conv| conv.pool_spec.strides().iter().any(|stride| *stride > 1))
+    });
     let moved = nodes.filter(|node| {
-        node.op_is::<MultiBroadcastTo>() || node.op_is::<Tile>() || has_steps(model, node)
+        let along = node.op_is::<Softmax>() || node.op_is::<RmsNorm>();
+        node.op_is::<MultiBroadcastTo>()
+            || node.op_is::<Tile>()
+            || has_steps(model, node)
+            || (along && has_strides)
     });
     for number in moved.map(|node| node.id).collect::<Vec<_>>() {
         let node = model.node_mut(number);

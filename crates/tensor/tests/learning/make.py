@@ -476,6 +476,20 @@ def corrected():
     for operator in ["Softmax", "LogSoftmax"]:
         chain(f"every second of {operator}", helper.make_node(operator, ["x"], ["z"], axis=1),
               helper.make_node("Slice", ["z", *(key for key, _ in each)], ["y"]), each)
+    image = np.sin(np.arange(48, dtype=F)).reshape(1, 2, 4, 6)
+    kernel = [("w", np.cos(np.arange(4, dtype=F)).reshape(2, 2, 1, 1))]
+    steps = [("from", np.array([1], I)), ("to", np.array([9], I)), ("axes", np.array([3], I)),
+             ("steps", np.array([2], I))]
+    for name, nodes, constants in [
+        ("convolution of every second of Softmax", [
+            helper.make_node("Softmax", ["x"], ["z"], axis=3),
+            helper.make_node("Conv", ["z", "w"], ["y"], strides=[2, 2])], kernel),
+        ("every second of a convolution", [
+            helper.make_node("Conv", ["x", "w"], ["z"], strides=[1, 2]),
+            helper.make_node("Slice", ["z", *(key for key, _ in steps)], ["y"])], kernel + steps),
+    ]:
+        family.graph(name, nodes, {"x": image}, {"y": TensorProto.FLOAT},
+                     [numpy_helper.from_array(values, key) for key, values in constants])
     weights = ("w", np.arange(12, dtype=F).reshape(4, 3))
     sums = helper.make_node("ReduceSum", ["x", "axes"], ["z"], keepdims=1)
     for operator, how in [("Tile", [1, 4]), ("Expand", [1, 4])]:
