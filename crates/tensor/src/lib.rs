@@ -34,6 +34,7 @@
 mod bounded;
 mod dense;
 mod directory;
+mod einsum;
 mod elements;
 mod error;
 mod exponential;

@@ -1,9 +1,10 @@
-//! `Div` and `Mul` where the runtime's own are others: it multiplies by the reciprocal, and takes
-//! zero times anything for zero, be that NaN.
+//! `Div`, `Mul` and `Mod` where the runtime's own are others: it multiplies by the reciprocal, takes
+//! zero times anything for zero, be that NaN, and subtracts a multiple that it has rounded.
 
 use super::kernel::{Fact, Kernel, node_of};
 use crate::elements::{broadcast, dispatch_reals, slice};
 use crate::lowering::lower;
+use std::ops;
 use std::sync::Arc;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::tract_hir::internal::{
@@ -15,7 +16,7 @@ use tract_onnx::tract_hir::ops::binary::{wire_cast, wire_rank_broadcast};
 use tract_onnx::tract_hir::ops::matmul::MatMulInference;
 use tract_onnx::tract_hir::tract_core::broadcast::multi_broadcast;
 use tract_onnx::tract_hir::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
-use tract_onnx::tract_hir::tract_core::ops::math::{Div, Mul};
+use tract_onnx::tract_hir::tract_core::ops::math::{Div, Mul, Rem};
 
 /// A function of two values of floating point numbers, either of which may be broadcast. Of other
 /// types it is the runtime's.
@@ -23,6 +24,8 @@ use tract_onnx::tract_hir::tract_core::ops::math::{Div, Mul};
 pub(super) enum Arithmetic {
     Quotient,
     Product,
+    /// With the sign of what is divided.
+    Remainder,
 }
 
 impl Arithmetic {
@@ -30,6 +33,7 @@ impl Arithmetic {
         let name = match self {
             Arithmetic::Quotient => "Quotient",
             Arithmetic::Product => "Product",
+            Arithmetic::Remainder => "Remainder",
         };
         lower(name, move |prefix, model, inputs| {
             let [left, right] = *inputs else {
@@ -52,23 +56,25 @@ impl Arithmetic {
         match self {
             Arithmetic::Quotient => Box::new(Div),
             Arithmetic::Product => Box::new(Mul),
+            Arithmetic::Remainder => Box::new(Rem),
         }
     }
 
     fn of<T>(self, left: &Value, right: &Value) -> TractResult<Value>
     where
-        T: Datum + Copy + std::ops::Div<Output = T> + std::ops::Mul<Output = T>,
+        T: Datum + Copy + ops::Div<Output = T> + ops::Mul<Output = T> + ops::Rem<Output = T>,
     {
         broadcast::<T>(left, right, |a, b| self.pair(a, b))
     }
 
     fn pair<T>(self, a: T, b: T) -> T
     where
-        T: std::ops::Div<Output = T> + std::ops::Mul<Output = T>,
+        T: ops::Div<Output = T> + ops::Mul<Output = T> + ops::Rem<Output = T>,
     {
         match self {
             Arithmetic::Quotient => a / b,
             Arithmetic::Product => a * b,
+            Arithmetic::Remainder => a % b,
         }
     }
 }

@@ -6,9 +6,11 @@ use super::attributes::Attributes;
 use super::kernel::{operator, operator_of};
 use super::reductions::{Reduction, reduction};
 use super::{cast, distances, elementwise, encoders, features, linear, recurrent, svm, trees};
+use crate::einsum::{Terms, einsum};
 use crate::elements::slice;
 use crate::extremes::Extreme;
 use crate::functions::Function;
+use crate::lowering::lower;
 use std::sync::OnceLock;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
@@ -213,6 +215,24 @@ const CORRECTED: &[(&str, Build)] = &[
     ("Pow", |_, _| Ok((elementwise::power(), vec![]))),
     ("Max", |c, n| extreme(c, n, Extreme::Largest)),
     ("Min", |c, n| extreme(c, n, Extreme::Smallest)),
+    ("Einsum", |c, n| {
+        let equation = Attributes::new(n, c).text("equation", "")?;
+        // The runtime fails to align the axes of an ellipsis.
+        if !equation.contains("...") {
+            return tract_onnx::onnx().op_register.0["Einsum"](c, n);
+        }
+        let terms = Terms::of(&equation).ok_or_else(|| format_err!("Einsum `{equation}`"))?;
+        let operator = lower("Einsum", move |prefix, model, inputs| {
+            einsum(&terms, prefix, model, inputs)
+        });
+        Ok((operator, vec![]))
+    }),
+    ("Mod", |c, n| {
+        if Attributes::new(n, c).int("fmod", 0)? == 0 {
+            return tract_onnx::onnx().op_register.0["Mod"](c, n);
+        }
+        Ok((Arithmetic::Remainder.operator(), vec![]))
+    }),
     ("Resize", resize),
     ("OneHot", |context, node| {
         let depth = match node.input.get(1) {

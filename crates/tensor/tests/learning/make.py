@@ -452,6 +452,12 @@ def corrected():
     for kind, to in [(F, 1), (D, 11), (I, 7)]:
         words = text("15", " 2", "-3") if kind is I else text("1.5", "2", "INF", "-inf", "1e3")
         run(f"Cast text to {to}", "Cast", {"x": words}, kind, to=to)
+    for kind in (F, D, I):
+        name = np.dtype(kind).name
+        run(f"Mod {name}", "Mod", {"x": np.array([[7.5, -7.5, 7.5, 1]], kind)}, kind,
+            [("c", np.array([2, 2, -3, 5], kind))], fmod=1)
+    run("Mod by infinity", "Mod", {"x": x[:2]}, F, [("c", np.array([np.inf], F))], fmod=1)
+    run("Mod", "Mod", {"x": np.array([[7, -7, 7]], I)}, I, [("c", np.array([2, 2, -3], I))])
     run("Cast of long integers", "Cast", {"x": np.array([[2**40, 2**53 + 1, -2**63]], I)}, I, to=7)
     for mode in ["reflect", "edge"]:
         run(f"Pad {mode} with a value", "Pad", {"x": x}, F, [("pads", np.array([0, 1, 0, 2], I)),
@@ -490,6 +496,9 @@ def corrected():
     ]:
         family.graph(name, nodes, {"x": image}, {"y": TensorProto.FLOAT},
                      [numpy_helper.from_array(values, key) for key, values in constants])
+    for equation in ["...j,jk->...k", "...ij,jk->...ik", "bc...j,jk->b...ck"]:
+        run(f"Einsum {equation}", "Einsum", {"x": image}, F,
+            [("w", np.cos(np.arange(12, dtype=F)).reshape(6, 2))], equation=equation)
     weights = ("w", np.arange(12, dtype=F).reshape(4, 3))
     sums = helper.make_node("ReduceSum", ["x", "axes"], ["z"], keepdims=1)
     for operator, how in [("Tile", [1, 4]), ("Expand", [1, 4])]:

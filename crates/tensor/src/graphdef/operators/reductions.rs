@@ -3,16 +3,16 @@
 use super::super::attributes::{datum, text, truth};
 use super::super::routine::{Routine, axis_of, lengths, own};
 use super::{Inputs, Operation, both, floating, of};
+use crate::einsum::{Terms, einsum};
 use crate::elements::dispatch_reals;
 use crate::lowering::{Form, lower};
 use tract_onnx::tract_hir::internal::{
-    AxesMapping, Datum, DatumType, ElementWiseIntoHir, Expansion, IntoTensor, OutletId, SpecialOps,
-    TDim, TVec, Tensor as Value, TractResult, TypedModel, bail, ensure, expand, tensor0,
+    Datum, DatumType, ElementWiseIntoHir, Expansion, IntoTensor, OutletId, SpecialOps, TDim, TVec,
+    Tensor as Value, TractResult, TypedModel, bail, ensure, expand, tensor0,
 };
 use tract_onnx::tract_hir::ops::cast::cast;
 use tract_onnx::tract_hir::ops::nn::{Reduce, Reducer};
 use tract_onnx::tract_hir::ops::{math, matmul};
-use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::tract_ndarray::Axis;
 use tract_onnx::tract_hir::tract_num_traits::Float;
 
@@ -230,86 +230,4 @@ impl Inputs<'_> {
             _ => Err(of(self.node, "of integers")),
         }
     }
-}
-
-/// An equation in Einstein's notation: letters for axes, and `.` for those of an ellipsis.
-#[derive(Debug, Clone)]
-struct Terms {
-    inputs: Vec<String>,
-    output: String,
-}
-
-impl Terms {
-    /// Nothing where letters are repeated in a term, or come out of nowhere.
-    fn of(equation: &str) -> Option<Terms> {
-        let equation = equation.replace(' ', "").replace("...", ".");
-        let (inputs, output) = equation.split_once("->")?;
-        let inputs: Vec<String> = inputs.split(',').map(str::to_owned).collect();
-        let output = output.to_owned();
-        let sound = |term: &String| {
-            let mut seen = String::new();
-            term.chars().all(|letter| {
-                let new = !seen.contains(letter);
-                seen.push(letter);
-                new && (letter == '.' || letter.is_ascii_alphabetic())
-            })
-        };
-        let from_input = |letter: char| inputs.iter().any(|term| term.contains(letter));
-        let whole = inputs.iter().all(sound) && sound(&output) && output.chars().all(from_input);
-        // The axes of an ellipsis are not summed up.
-        let kept = output.contains('.') || !from_input('.');
-        (whole && kept && (1..=2).contains(&inputs.len())).then_some(Terms { inputs, output })
-    }
-}
-
-fn einsum(
-    terms: &Terms,
-    prefix: &str,
-    model: &mut TypedModel,
-    inputs: &[OutletId],
-) -> TractResult<TVec<OutletId>> {
-    let mut widths = Vec::new();
-    for (term, input) in terms.inputs.iter().zip(inputs) {
-        let rank = model.outlet_fact(*input)?.rank();
-        let named = term.chars().filter(|letter| *letter != '.').count();
-        ensure!(
-            named == rank || named < rank && term.contains('.'),
-            "`{term}` of {rank} axes"
-        );
-        widths.push(rank - named);
-    }
-    let most = widths.iter().copied().max().unwrap_or(0);
-    ensure!(most <= 8, "an ellipsis of {most} axes");
-    // Axes of an ellipsis are aligned by the last of them, as in broadcasting.
-    let ellipsis = |width: usize| -> String {
-        (most - width..most)
-            .map(|axis| char::from(b'0' + axis as u8))
-            .collect()
-    };
-    let mut expression = Vec::new();
-    for (term, width) in terms.inputs.iter().zip(&widths) {
-        expression.push(term.replace('.', &ellipsis(*width)));
-    }
-    let output = terms.output.replace('.', &ellipsis(most));
-    let axes: AxesMapping = format!("{}->{output}", expression.join(",")).parse()?;
-    for letter in expression.iter().flat_map(|term| term.chars()) {
-        let mut length = None;
-        for (term, input) in expression.iter().zip(inputs) {
-            let Some(axis) = term.chars().position(|other| other == letter) else {
-                continue;
-            };
-            let here = model.outlet_fact(*input)?.shape[axis].clone();
-            match &length {
-                Some(length) if *length != here => bail!("`{letter}` is {length} and {here}"),
-                _ => length = Some(here),
-            }
-        }
-    }
-    let operating_dt = model.outlet_fact(inputs[0])?.datum_type;
-    let product = EinSum {
-        axes,
-        operating_dt,
-        q_params: None,
-    };
-    model.wire_node(prefix, product, inputs)
 }
