@@ -1,8 +1,9 @@
 //! Products in Einstein's notation.
 
 use tract_onnx::tract_hir::internal::{
-    AxesMapping, OutletId, SpecialOps, TVec, TractResult, TypedModel, bail, ensure,
+    AxesMapping, Expansion, OutletId, SpecialOps, TVec, TractResult, TypedModel, bail, ensure,
 };
+use tract_onnx::tract_hir::ops::nn::{Reduce, Reducer};
 use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
 
 /// An equation in Einstein's notation: letters for axes, and `.` for those of an ellipsis.
@@ -78,6 +79,11 @@ pub(crate) fn einsum(
                 _ => length = Some(here),
             }
         }
+    }
+    if let ([term], true) = (&*expression, output.is_empty()) {
+        // The runtime hands such a value on as it is.
+        let axes = (0..term.len() as i64).collect();
+        return Reduce::new(Some(axes), false, Reducer::Sum).wire(prefix, model, inputs);
     }
     let operating_dt = model.outlet_fact(inputs[0])?.datum_type;
     let product = EinSum {

@@ -90,9 +90,6 @@ fn unfaithful(node: &NodeProto) -> Option<&'static str> {
             Some("by what is no permutation")
         }
         "Dropout" if node.input.len() > 2 => Some("in training"),
-        "Einsum" if node.input.len() == 1 && text("equation").ends_with(b"->") => {
-            Some("to a number")
-        }
         "MaxPool" | "AveragePool"
             if on("ceil_mode") && !matches!(text("auto_pad"), b"" | b"NOTSET") =>
         {
@@ -217,8 +214,9 @@ const CORRECTED: &[(&str, Build)] = &[
     ("Min", |c, n| extreme(c, n, Extreme::Smallest)),
     ("Einsum", |c, n| {
         let equation = Attributes::new(n, c).text("equation", "")?;
-        // The runtime fails to align the axes of an ellipsis.
-        if !equation.contains("...") {
+        // The runtime fails to align the axes of an ellipsis, and to sum up all of them.
+        let is_sum = n.input.len() == 1 && equation.trim_end().ends_with("->");
+        if !is_sum && !equation.contains("...") {
             return tract_onnx::onnx().op_register.0["Einsum"](c, n);
         }
         let terms = Terms::of(&equation).ok_or_else(|| format_err!("Einsum `{equation}`"))?;

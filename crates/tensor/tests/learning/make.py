@@ -496,6 +496,7 @@ def corrected():
     ]:
         family.graph(name, nodes, {"x": image}, {"y": TensorProto.FLOAT},
                      [numpy_helper.from_array(values, key) for key, values in constants])
+    run("Einsum of all", "Einsum", {"x": image}, F, equation="abcd->")
     for equation in ["...j,jk->...k", "...ij,jk->...ik", "bc...j,jk->b...ck"]:
         run(f"Einsum {equation}", "Einsum", {"x": image}, F,
             [("w", np.cos(np.arange(12, dtype=F)).reshape(6, 2))], equation=equation)
