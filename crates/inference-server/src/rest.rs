@@ -1,6 +1,7 @@
 //! The REST interface of TensorFlow Serving.
 
 use std::borrow::Cow;
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,10 +9,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{Method, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 
@@ -136,21 +139,52 @@ async fn models(State(service): State<Arc<Service>>, request: Request) -> Respon
     }
 }
 
-/// The body of a request, unless it is longer than the limit.
-async fn body(
-    (head, mut body): (axum::http::request::Parts, Body),
-    limit: usize,
-) -> Result<Bytes, Response> {
+/// The body of a request, unpacked, unless it is longer than the limit.
+async fn body((head, body): (Parts, Body), limit: usize) -> Result<Bytes, Response> {
     let limit = limit as u64;
-    let most = limit + DISCARDED;
     let coding = head.headers.get(CONTENT_ENCODING);
-    if coding.is_some_and(|coding| coding != "identity") {
-        let message = "compressed requests are not supported";
-        return Err(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+    match coding.map(HeaderValue::as_bytes) {
+        None | Some(b"identity") => received(&head, body, limit).await,
+        Some(b"gzip") => {
+            let packed = received(&head, body, limit).await?;
+            // What it unpacks to, and so how long that takes, is known afterwards only.
+            let plain = tokio::task::block_in_place(|| unpacked(&packed, limit));
+            plain.map_err(|(status, message)| refused(status, &message))
+        }
+        Some(other) => {
+            let other = String::from_utf8_lossy(other);
+            let message =
+                format!("requests compressed by `{other}` are not supported, but by gzip");
+            Err(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message))
+        }
     }
+}
+
+fn too_large(limit: u64) -> (StatusCode, String) {
+    let message = format!("the request is larger than {limit} bytes (--request-limit)");
+    (StatusCode::PAYLOAD_TOO_LARGE, message)
+}
+
+/// What a body unpacks to, unless that is longer than the limit.
+fn unpacked(packed: &[u8], limit: u64) -> Result<Bytes, (StatusCode, String)> {
+    let mut plain = Vec::new();
+    let mut reader = MultiGzDecoder::new(packed).take(limit + 1);
+    if let Err(error) = reader.read_to_end(&mut plain) {
+        let message = format!("the request could not be decompressed: {error}");
+        return Err((StatusCode::BAD_REQUEST, message));
+    }
+    if plain.len() as u64 > limit {
+        return Err(too_large(limit));
+    }
+    Ok(plain.into())
+}
+
+/// The body of a request as it comes, unless it is longer than the limit.
+async fn received(head: &Parts, mut body: Body, limit: u64) -> Result<Bytes, Response> {
+    let most = limit + DISCARDED;
     let too_large = || {
-        let message = format!("the request is larger than {limit} bytes (--request-limit)");
-        refused(StatusCode::PAYLOAD_TOO_LARGE, &message)
+        let (status, message) = too_large(limit);
+        refused(status, &message)
     };
     let announced = head.headers.get(CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());

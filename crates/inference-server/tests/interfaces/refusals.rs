@@ -3,6 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::json as value;
+
 use crate::support::{PATIENCE, Served, data, error, json, model};
 
 fn served() -> Served {
@@ -308,7 +312,7 @@ fn a_request_that_is_too_large() {
         ("Transfer-Encoding: chunked\r\n", "larger than"),
         ("Content-Length: 10000000000\r\n", "larger than"),
         (
-            "Content-Encoding: gzip\r\nContent-Length: 2\r\n",
+            "Content-Encoding: br\r\nContent-Length: 2\r\n",
             "compressed",
         ),
     ] {
@@ -330,6 +334,38 @@ fn a_request_that_is_too_large() {
             "{answer}"
         );
         assert!(answer.contains(says), "{answer}");
+    }
+}
+
+#[test]
+fn a_compressed_request_is_unpacked_within_the_limit() {
+    let served = served();
+    let post = |body: &[u8]| {
+        let url = served.url("/v1/models/half:predict");
+        let request = ureq::post(url).header("Content-Encoding", "gzip");
+        let request = request.config().http_status_as_error(false).build();
+        let mut answer = request.send(body).unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), text)
+    };
+    let packed = |text: &str| {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+        packer.write_all(text.as_bytes()).unwrap();
+        packer.finish().unwrap()
+    };
+    let whole = packed("{\"instances\": [1.0, 2.0, 5.0]}");
+    let (status, text) = post(&whole);
+    assert_eq!(
+        (status, &json(&text)["predictions"]),
+        (200, &value!([2.5, 3.0, 4.5]))
+    );
+    // A megabyte of blanks is a thousand bytes.
+    let (status, text) = post(&packed(&" ".repeat((1 << 20) + 1)));
+    assert_eq!(status, 413, "{text}");
+    for broken in [&whole[..whole.len() - 9], b"no gzip"] {
+        let (status, text) = post(broken);
+        assert_eq!(status, 400, "{text}");
+        assert!(text.contains("could not be decompressed"), "{text}");
     }
 }
 
