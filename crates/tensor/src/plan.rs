@@ -11,7 +11,8 @@ use crate::{Error, Role};
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{
     DatumType, DimLike, Factoid, GenericFactoid, InferenceFact, InferenceModel, InferenceModelExt,
-    OutletId, SymbolValues, TDim, ToDim, TractError, TypedFact, TypedModel, TypedSimplePlan,
+    OutletId, SymbolValues, TDim, TVec, ToDim, TractError, TypedFact, TypedModel, TypedNode,
+    TypedSimplePlan,
 };
 use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
 
@@ -49,6 +50,28 @@ pub(crate) fn at_most(what: &'static str, found: usize, limit: usize) -> Result<
         found: found as u64,
         limit: limit as u64,
     })
+}
+
+/// Refuses a product that sums over the batch while its length is not known: the runtime takes for
+/// ever to find out how.
+fn check_sums(model: &TypedModel, node: &TypedNode, batch: &TDim) -> Result<(), Error> {
+    let Some(product) = node.op_as::<EinSum>() else {
+        return Ok(());
+    };
+    for axis in product.axes.iter_all_axes() {
+        if !axis.outputs.iter().all(TVec::is_empty) {
+            continue;
+        }
+        for (input, positions) in node.inputs.iter().zip(&axis.inputs) {
+            let fact = model.outlet_fact(*input).map_err(|cause| load(&cause))?;
+            let mut lengths = positions.iter().filter_map(|axis| fact.shape.get(*axis));
+            if batch.to_i64().is_err() && lengths.any(|length| length == batch) {
+                let reason = format!("{} sums over the batch", node.name);
+                return Err(Error::Load { reason });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A checked graph of some format, with its inputs and outputs chosen.
@@ -100,7 +123,10 @@ impl Draft {
         check_volumes(&model)?;
         at_most("nodes", model.nodes().len(), MOST_TYPED_NODES)?;
         let products = model.nodes().iter().filter(|node| node.op_is::<EinSum>());
-        at_most("matrix products", products.count(), MOST_PRODUCTS)?;
+        at_most("matrix products", products.clone().count(), MOST_PRODUCTS)?;
+        for node in products {
+            check_sums(&model, node, batch)?;
+        }
         let inputs = ports(&model, &model.inputs, &self.inputs, Role::Input)?;
         let outputs = ports(&model, &model.outputs, &self.outputs, Role::Output)?;
         let mut batched = Vec::with_capacity(outputs.len());

@@ -3,6 +3,8 @@
 //! - It takes every nth element, be it a slice or a convolution of strides and windows of one,
 //!   before what is computed along the same axis, as a softmax is, and not after it; and before a
 //!   convolution, at the wrong elements.
+//! - It makes a convolution that is subtracted from a value, or divides one, the convolution less or
+//!   by that value.
 //! - It takes a value that is repeated along an axis for the value itself where a product sums over
 //!   that axis.
 
@@ -12,7 +14,9 @@ use tract_onnx::tract_hir::internal::{
     TypedNode, TypedOp,
 };
 use tract_onnx::tract_hir::tract_core::ops::array::{MultiBroadcastTo, StridedSlice, Tile};
+use tract_onnx::tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_hir::tract_core::ops::cnn::Conv;
+use tract_onnx::tract_hir::tract_core::ops::math::{Div, Sub};
 use tract_onnx::tract_hir::tract_core::ops::nn::{RmsNorm, Softmax};
 use tract_onnx::tract_hir::tract_core::{as_op, op_as_typed_op};
 
@@ -23,21 +27,32 @@ struct Sealed(Box<dyn TypedOp>);
 /// Seals such operators of a graph.
 pub(crate) fn seal(model: &mut TypedModel) {
     let nodes = model.nodes().iter();
-    let has_strides = nodes.clone().any(|node| {
-        let convolution = node.op_as::<Conv>();
-        convolution.is_some_and(|conv| conv.pool_spec.strides().iter().any(|stride| *stride > 1))
-    });
+    let convolutions = nodes.clone().filter_map(|node| node.op_as::<Conv>());
+    let strides = convolutions.map(|conv| conv.pool_spec.strides().iter().any(|s| *s > 1));
+    let (mut has_convolutions, mut has_strides) = (false, false);
+    for strides in strides {
+        has_convolutions = true;
+        has_strides |= strides;
+    }
     let moved = nodes.filter(|node| {
-        let along = node.op_is::<Softmax>() || node.op_is::<RmsNorm>();
         node.op_is::<MultiBroadcastTo>()
             || node.op_is::<Tile>()
             || has_steps(model, node)
-            || (along && has_strides)
+            || (has_strides && (node.op_is::<Softmax>() || node.op_is::<RmsNorm>()))
+            || (has_convolutions && is_taken_from_another(model, node))
     });
     for number in moved.map(|node| node.id).collect::<Vec<_>>() {
         let node = model.node_mut(number);
         node.op = Box::new(Sealed(node.op.clone()));
     }
+}
+
+/// Whether a node subtracts or divides by a value that is no constant.
+fn is_taken_from_another(model: &TypedModel, node: &TypedNode) -> bool {
+    let binary = node.op_as::<TypedBinOp>();
+    let right = node.inputs.get(1).map(|input| model.outlet_fact(*input));
+    binary.is_some_and(|binary| binary.0.is::<Sub>() || binary.0.is::<Div>())
+        && right.is_some_and(|fact| fact.is_ok_and(|fact| fact.konst.is_none()))
 }
 
 /// Whether a node takes other elements than those that follow each other.

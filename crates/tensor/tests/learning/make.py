@@ -496,6 +496,13 @@ def corrected():
     ]:
         family.graph(name, nodes, {"x": image}, {"y": TensorProto.FLOAT},
                      [numpy_helper.from_array(values, key) for key, values in constants])
+    part = [("c", np.array([0.5, 2], F).reshape(2, 1, 1))]
+    for operator in ["Sub", "Div"]:
+        family.graph(f"{operator} of a convolution", [
+            helper.make_node("Conv", ["x", "w"], ["z"]),
+            helper.make_node(operator, ["c", "z"], ["y"])], {"x": image},
+            {"y": TensorProto.FLOAT},
+            [numpy_helper.from_array(values, key) for key, values in kernel + part])
     run("Einsum of all", "Einsum", {"x": image}, F, equation="abcd->")
     for equation in ["...j,jk->...k", "...ij,jk->...ik", "bc...j,jk->b...ck"]:
         run(f"Einsum {equation}", "Einsum", {"x": image}, F,
