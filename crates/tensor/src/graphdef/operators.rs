@@ -74,6 +74,7 @@ const COPIES: &[&str] = &[
     "Gather",
     "GatherNd",
     "GatherV2",
+    "MatrixBandPart",
     "MirrorPad",
     "OneHot",
     "Pack",

@@ -209,6 +209,7 @@ def reductions():
             einsum_batch=raw.Einsum(inputs=[x, m], equation="bij,bjk->bik"),
             einsum_heads=raw.Einsum(inputs=[x, m], equation="bij,bjk->bki"),
             einsum_outer=raw.Einsum(inputs=[x, m], equation="bij,bkl->bijkl"),
+            einsum_all=raw.Einsum(inputs=[x], equation="bij->"),
             einsum_sum=raw.Einsum(inputs=[x], equation="bij->bj"),
             einsum_turn=raw.Einsum(inputs=[x], equation="bij->jbi"),
             einsum_dots=raw.Einsum(inputs=[x, w], equation="...c,cd->...d"),
@@ -286,6 +287,9 @@ def slices():
             ids_step=text[:, ::2], ids_back=text[:, ::-1],
             split=first, split_second=second, split_third=third, splitv=left, splitv_rest=right,
             unpack=a, unpack_last=d, unpack_two=b * c,
+            band=tf.linalg.band_part(x, 1, 0), band_below=tf.linalg.band_part(x, -1, 1),
+            band_above=tf.linalg.band_part(n, 0, -1),
+            causal=tf.where(tf.linalg.band_part(tf.ones_like(x, tf.bool), -1, 0), x, -1e9),
             flipped=tf.reverse(x, [1, -1]), flipped_none=tf.reverse(n, []),
         )
 

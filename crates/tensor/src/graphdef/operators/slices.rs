@@ -10,7 +10,7 @@ use tract_onnx::tract_hir::internal::{
     TypedModel, bail, ensure, f16,
 };
 use tract_onnx::tract_hir::tract_core::ops::array::Slice;
-use tract_onnx::tract_hir::tract_ndarray::{self, Axis};
+use tract_onnx::tract_hir::tract_ndarray::{self, Axis, Dimension};
 
 /// Parts that a value is split into, at most.
 const MOST_PARTS: usize = 256;
@@ -41,6 +41,12 @@ pub(super) fn operation(read: &Inputs<'_>) -> Result<Option<Operation>, String> 
                 ),
             )
         }
+        "MatrixBandPart" => Operation::Apply(
+            3,
+            lower("MatrixBandPart", |prefix, model, inputs| {
+                own(Band, prefix, model, inputs)
+            }),
+        ),
         "Split" => {
             let (axis, count) = (read.axis(0)?, parts(read, "num_split")?);
             Operation::Pick(
@@ -349,5 +355,48 @@ impl Routine for Stride {
         let value = inputs[0];
         let result = dispatch_any!(value.datum_type(), stepped(value, self.axis, self.step))?;
         Ok([result].into_iter().collect())
+    }
+}
+
+/// `MatrixBandPart`: of each matrix the diagonals from so many below the main one to so many above
+/// it, and zeros elsewhere. A negative number stands for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Band;
+
+impl Band {
+    fn banded<T: Datum + Default + Copy>(
+        &self,
+        value: &Value,
+        below: i64,
+        above: i64,
+    ) -> TractResult<Value> {
+        let mut band = value.to_plain_array_view::<T>()?.to_owned();
+        for (position, element) in band.indexed_iter_mut() {
+            let [.., row, column] = *position.slice() else {
+                bail!("a value of no matrices");
+            };
+            let beyond = column as i64 - row as i64;
+            let is_outside = (above >= 0 && beyond > above) || (below >= 0 && -beyond > below);
+            if is_outside {
+                *element = T::default();
+            }
+        }
+        Ok(band.into_tensor())
+    }
+}
+
+impl Routine for Band {
+    fn forms(&self, inputs: &[Form]) -> TractResult<TVec<Form>> {
+        ensure!(inputs.len() == 3, "{} inputs, not three", inputs.len());
+        ensure!(inputs[0].1.len() >= 2, "a value of no matrices");
+        Ok(inputs[..1].iter().cloned().collect())
+    }
+
+    fn run(&self, inputs: &[&Value]) -> TractResult<TVec<Value>> {
+        let count = |input: &Value| input.cast_to_scalar::<i64>();
+        let (below, above) = (count(inputs[1])?, count(inputs[2])?);
+        let value = inputs[0];
+        let band = dispatch_any!(value.datum_type(), self.banded(value, below, above))?;
+        Ok([band].into_iter().collect())
     }
 }
