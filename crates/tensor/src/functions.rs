@@ -6,16 +6,16 @@ use crate::lanes::{Machine, Work};
 use pulp::Simd;
 use tract_onnx::tract_hir::internal::{
     Datum, DatumType, ElementWiseIntoHir, ElementWiseMiniOp, InferenceOp, Tensor as Value,
-    TractResult, bail,
+    TractResult,
 };
 use tract_onnx::tract_hir::tract_core::ops::element_wise::ElementWiseOp;
 
 /// A function, applied to each element. NaN stays NaN.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Function {
-    /// The error function; of 32-bit numbers only.
+    /// The error function.
     Erf,
-    /// One minus the error function; of 32-bit numbers only.
+    /// One minus the error function.
     Erfc,
     /// `x` where it is above zero, else `x` times this.
     LeakyRelu(f32),
@@ -64,9 +64,10 @@ impl Function {
         }
     }
 
-    fn double(self, values: &mut [f64]) -> TractResult<()> {
+    fn double(self, values: &mut [f64]) {
         match self {
-            Function::Erf | Function::Erfc => bail!("the error function of 64-bit numbers"),
+            Function::Erf => each(values, libm::erf),
+            Function::Erfc => each(values, libm::erfc),
             Function::LeakyRelu(slope) => {
                 each(values, |x| if x < 0.0 { x * f64::from(slope) } else { x });
             }
@@ -84,7 +85,6 @@ impl Function {
             }
             Function::Tanh => each(values, f64::tanh),
         }
-        Ok(())
     }
 }
 
@@ -115,7 +115,7 @@ impl ElementWiseMiniOp for Function {
 
     fn eval_in_place(&self, value: &mut Value, _: Option<DatumType>) -> TractResult<()> {
         if value.datum_type() == f64::datum_type() {
-            self.double(value.try_as_plain_ram_mut()?.as_slice_mut::<f64>()?)
+            self.double(value.try_as_plain_ram_mut()?.as_slice_mut::<f64>()?);
         } else {
             let mut plain = value.try_as_plain_ram_mut()?;
             let values = plain.as_slice_mut::<f32>()?;
@@ -123,8 +123,8 @@ impl ElementWiseMiniOp for Function {
                 function: *self,
                 values,
             });
-            Ok(())
         }
+        Ok(())
     }
 }
 
