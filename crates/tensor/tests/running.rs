@@ -47,6 +47,17 @@ fn floats(shape: &[usize], values: &[f32]) -> Tensor {
     Tensor::new(shape.to_vec(), Data::Float(values.to_vec())).unwrap()
 }
 
+/// The runtime would look for an order of the sums for ever.
+#[test]
+fn a_product_that_sums_over_the_batch_is_loaded_for_one_row() {
+    let product = two("product", "Einsum", "x", "x").attr("equation", "ab,ac->bc");
+    let nodes = vec![placeholder("x", DataType::Float, Some(&[-1, 2])), product];
+    let graph = load(nodes, &Options::default()).unwrap();
+    assert_eq!(graph.inputs()[0].shape, [Some(1), Some(2)]);
+    let found = graph.run(&[floats(&[1, 2], &[2.0, 3.0])], &mut graph.scratch());
+    assert_eq!(found.unwrap(), [floats(&[2, 2], &[4.0, 6.0, 6.0, 9.0])]);
+}
+
 #[test]
 fn named_columns_are_fed_in_the_order_asked_for() {
     let nodes = || {
