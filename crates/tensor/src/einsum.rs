@@ -66,7 +66,6 @@ pub(crate) fn einsum(
         expression.push(term.replace('.', &ellipsis(*width)));
     }
     let output = terms.output.replace('.', &ellipsis(most));
-    let axes: AxesMapping = format!("{}->{output}", expression.join(",")).parse()?;
     for letter in expression.iter().flat_map(|term| term.chars()) {
         let mut length = None;
         for (term, input) in expression.iter().zip(inputs) {
@@ -85,11 +84,35 @@ pub(crate) fn einsum(
         let axes = (0..term.len() as i64).collect();
         return Reduce::new(Some(axes), false, Reducer::Sum).wire(prefix, model, inputs);
     }
+    // What is summed up in one value only is so beforehand: the runtime would look for the order of
+    // such sums for ever.
+    let all = expression.concat();
+    let stays = |letter: char| output.contains(letter) || all.matches(letter).count() > 1;
+    let mut summed = TVec::new();
+    for (number, (term, input)) in expression.iter().zip(inputs).enumerate() {
+        let letters = term.chars().enumerate();
+        let alone = letters.filter(|(_, letter)| !stays(*letter));
+        let axes: Vec<i64> = alone.map(|(axis, _)| axis as i64).collect();
+        if axes.is_empty() {
+            summed.push(*input);
+            continue;
+        }
+        let name = format!("{prefix}.sum.{number}");
+        summed.extend(Reduce::new(Some(axes), false, Reducer::Sum).wire(
+            &name,
+            model,
+            &[*input],
+        )?);
+    }
+    for term in &mut expression {
+        term.retain(stays);
+    }
+    let axes: AxesMapping = format!("{}->{output}", expression.join(",")).parse()?;
     let operating_dt = model.outlet_fact(inputs[0])?.datum_type;
     let product = EinSum {
         axes,
         operating_dt,
         q_params: None,
     };
-    model.wire_node(prefix, product, inputs)
+    model.wire_node(prefix, product, &summed)
 }

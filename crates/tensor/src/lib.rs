@@ -45,6 +45,7 @@ mod graphdef;
 mod lanes;
 mod layers;
 mod lowering;
+mod mended;
 mod native;
 mod onnx;
 mod plan;

@@ -3,6 +3,7 @@
 use crate::bounded::bound;
 use crate::dense::{fuse, only};
 use crate::layers::Layers;
+use crate::mended::mend;
 use crate::sealed::seal;
 use crate::shield::shield;
 use crate::tensor::Port;
@@ -120,6 +121,7 @@ impl Draft {
         self.close_inputs(&mut model, batch)?;
         let mut model = model.into_typed().map_err(|cause| load(&cause))?;
         seal(&mut model);
+        mend(&mut model);
         check_volumes(&model)?;
         at_most("nodes", model.nodes().len(), MOST_TYPED_NODES)?;
         let products = model.nodes().iter().filter(|node| node.op_is::<EinSum>());

@@ -183,7 +183,7 @@ fn features_are_those_of_the_reference() {
 
 #[test]
 fn corrected_operators_are_those_of_the_reference() {
-    agrees_with_the_reference("corrected", 117);
+    agrees_with_the_reference("corrected", 128);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::elements::slice;
 use crate::extremes::Extreme;
 use crate::functions::Function;
 use crate::lowering::lower;
+use crate::mended::log_softmax_operator;
 use std::sync::OnceLock;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
@@ -214,16 +215,22 @@ const CORRECTED: &[(&str, Build)] = &[
     ("Min", |c, n| extreme(c, n, Extreme::Smallest)),
     ("Einsum", |c, n| {
         let equation = Attributes::new(n, c).text("equation", "")?;
-        // The runtime fails to align the axes of an ellipsis, and to sum up all of them.
-        let is_sum = n.input.len() == 1 && equation.trim_end().ends_with("->");
-        if !is_sum && !equation.contains("...") {
+        // The runtime fails to align the axes of an ellipsis, to sum up all of them, and to come to
+        // an end where some are summed up in one value only.
+        let Some(terms) = Terms::of(&equation) else {
+            ensure!(!equation.contains("..."), "Einsum `{equation}`");
             return tract_onnx::onnx().op_register.0["Einsum"](c, n);
-        }
-        let terms = Terms::of(&equation).ok_or_else(|| format_err!("Einsum `{equation}`"))?;
+        };
         let operator = lower("Einsum", move |prefix, model, inputs| {
             einsum(&terms, prefix, model, inputs)
         });
         Ok((operator, vec![]))
+    }),
+    ("LogSoftmax", |c, n| {
+        // Along all axes from this one on, before operator set 13.
+        let is_new = c.onnx_operator_set_version >= 13;
+        let axis = Attributes::new(n, c).int("axis", if is_new { -1 } else { 1 })?;
+        Ok((log_softmax_operator(axis, !is_new), vec![]))
     }),
     ("Mod", |c, n| {
         if Attributes::new(n, c).int("fmod", 0)? == 0 {

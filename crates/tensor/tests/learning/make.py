@@ -458,6 +458,15 @@ def corrected():
             [("c", np.array([2, 2, -3, 5], kind))], fmod=1)
     run("Mod by infinity", "Mod", {"x": x[:2]}, F, [("c", np.array([np.inf], F))], fmod=1)
     run("Mod", "Mod", {"x": np.array([[7, -7, 7]], I)}, I, [("c", np.array([2, 2, -3], I))])
+    far = np.array([[[0, 1000], [-1000, 200]], [[3, -90], [0.5, 0]]], F)
+    for axis in (1, 2, -1):
+        run(f"LogSoftmax {axis}", "LogSoftmax", {"x": far}, F, axis=axis)
+        if axis > 0:
+            run(f"LogSoftmax from {axis} on", "LogSoftmax", {"x": far}, F, opset=11, axis=axis)
+    long_ = np.array([[2**40, 1, -5], [2**31, 2**31, 7]], I)
+    for axes in ([0], [1], [0, 1]):
+        run(f"ReduceSum of long integers {axes}", "ReduceSum", {"x": long_}, I,
+            [("axes", np.array(axes, I))], keepdims=0)
     run("Cast of long integers", "Cast", {"x": np.array([[2**40, 2**53 + 1, -2**63]], I)}, I, to=7)
     for mode in ["reflect", "edge"]:
         run(f"Pad {mode} with a value", "Pad", {"x": x}, F, [("pads", np.array([0, 1, 0, 2], I)),
@@ -503,6 +512,10 @@ def corrected():
             helper.make_node(operator, ["c", "z"], ["y"])], {"x": image},
             {"y": TensorProto.FLOAT},
             [numpy_helper.from_array(values, key) for key, values in kernel + part])
+    for equation in ["abcd,abcz->ad", "abcd,abez->ba", "abcd,abcd->abc"]:
+        family.graph(f"Einsum {equation}", [
+            helper.make_node("Einsum", ["x", "x"], ["y"], equation=equation)], {"x": image},
+            {"y": TensorProto.FLOAT})
     run("Einsum of all", "Einsum", {"x": image}, F, equation="abcd->")
     for equation in ["...j,jk->...k", "...ij,jk->...ik", "bc...j,jk->b...ck"]:
         run(f"Einsum {equation}", "Einsum", {"x": image}, F,

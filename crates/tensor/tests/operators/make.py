@@ -100,7 +100,7 @@ def functions():
             checked=raw.CheckNumerics(tensor=finite, message="not finite"),
             softmax=tf.nn.softmax(finite),
             softmax_edges=tf.nn.softmax(x),
-            log_softmax=tf.nn.log_softmax(finite),
+            log_softmax=tf.nn.log_softmax(finite), log_softmax_far=tf.nn.log_softmax(finite * 100),
             # As Keras and others put them together.
             gelu=0.5 * finite * (1.0 + tf.math.erf(finite / np.sqrt(2.0).astype(np.float32))),
             swish=finite * tf.sigmoid(finite),
@@ -211,6 +211,7 @@ def reductions():
             einsum_batch=raw.Einsum(inputs=[x, m], equation="bij,bjk->bik"),
             einsum_heads=raw.Einsum(inputs=[x, m], equation="bij,bjk->bki"),
             einsum_outer=raw.Einsum(inputs=[x, m], equation="bij,bkl->bijkl"),
+            sum_long=tf.reduce_sum(tf.cast(n, tf.int64) * 2**40, 1),
             einsum_all=raw.Einsum(inputs=[x], equation="bij->"),
             einsum_sum=raw.Einsum(inputs=[x], equation="bij->bj"),
             einsum_turn=raw.Einsum(inputs=[x], equation="bij->jbi"),

@@ -7,6 +7,7 @@ use crate::elements::{broadcast, dispatch_numbers, map, truncated, truncated_to_
 use crate::extremes::Extreme;
 use crate::functions::Function;
 use crate::lowering::{Form, lower};
+use crate::mended::log_softmax_operator;
 use tract_onnx::tract_hir::internal::{
     AxisOp, BinIntoHir, Datum, DatumType, ElementWiseIntoHir, ElementWiseMiniOp, Expansion,
     InferenceOp, OutletId, SpecialOps, TVec, Tensor as Value, TractResult, TypedModel, bail,
@@ -14,7 +15,7 @@ use tract_onnx::tract_hir::internal::{
 };
 use tract_onnx::tract_hir::ops::activations::{Elu, Selu, Softsign};
 use tract_onnx::tract_hir::ops::binary::{InferenceBinOp, Nary, wire_cast, wire_rank_broadcast};
-use tract_onnx::tract_hir::ops::nn::{LayerLogSoftmax, Softmax};
+use tract_onnx::tract_hir::ops::nn::Softmax;
 use tract_onnx::tract_hir::ops::{logic, math};
 use tract_onnx::tract_hir::tract_core::broadcast::multi_broadcast;
 use tract_onnx::tract_hir::tract_core::ops::binary::BinMiniOp;
@@ -74,10 +75,7 @@ pub(super) fn operation(read: &Inputs<'_>) -> Result<Option<Operation>, String> 
         "Softplus" => function(Function::Softplus)?,
         "Softsign" => real(expand(Softsign))?,
         "Softmax" => real(expand(Softmax::new(-1)))?,
-        "LogSoftmax" => real(expand(LayerLogSoftmax {
-            axis: -1,
-            coerce_to_2d: false,
-        }))?,
+        "LogSoftmax" => real(log_softmax_operator(-1, false))?,
 
         "Add" | "AddV2" => both(math::Add.into_hir()),
         "AddN" => Operation::Apply(read.arity, Box::new(Nary(Box::new(math::Add), false))),
@@ -96,9 +94,6 @@ pub(super) fn operation(read: &Inputs<'_>) -> Result<Option<Operation>, String> 
         "RealDiv" => both(floating(node, math::Div.into_hir())?),
         "Div" if is_real(read)? => both(math::Div.into_hir()),
         "Div" | "TruncateDiv" => both(pair("Div", Pair::TruncateDiv)),
-        "FloorDiv" if is_real(read)? => {
-            Operation::Chain(2, vec![math::Div.into_hir(), math::floor().into_hir()])
-        }
         "FloorDiv" => both(pair("FloorDiv", Pair::FloorDiv)),
         "FloorMod" => both(pair("FloorMod", Pair::FloorMod)),
         "Mod" | "TruncateMod" => both(pair("Mod", Pair::TruncateMod)),
