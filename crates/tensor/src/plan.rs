@@ -60,16 +60,19 @@ fn check_sums(model: &TypedModel, node: &TypedNode, batch: &TDim) -> Result<(), 
         return Ok(());
     };
     for axis in product.axes.iter_all_axes() {
-        if !axis.outputs.iter().all(TVec::is_empty) {
+        if batch.to_i64().is_ok() || !axis.outputs.iter().all(TVec::is_empty) {
             continue;
         }
+        let mut lengths = Vec::new();
         for (input, positions) in node.inputs.iter().zip(&axis.inputs) {
             let fact = model.outlet_fact(*input).map_err(|cause| load(&cause))?;
-            let mut lengths = positions.iter().filter_map(|axis| fact.shape.get(*axis));
-            if batch.to_i64().is_err() && lengths.any(|length| length == batch) {
-                let reason = format!("{} sums over the batch", node.name);
-                return Err(Error::Load { reason });
-            }
+            lengths.extend(positions.iter().filter_map(|axis| fact.shape.get(*axis)));
+        }
+        // Where another value knows the length, the batch is no batch, but that long.
+        let is_open = lengths.iter().all(|length| length.to_i64().is_err());
+        if is_open && lengths.contains(&batch) {
+            let reason = format!("{} sums over the batch", node.name);
+            return Err(Error::Load { reason });
         }
     }
     Ok(())

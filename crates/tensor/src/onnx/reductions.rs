@@ -44,10 +44,14 @@ pub(super) fn reduction(
         axes = slice::<i64>(&*value.cast_to::<i64>()?)?.to_vec();
     }
     let nothing = attributes.int("noop_with_empty_axes", 0)? != 0;
-    ensure!(!axes.is_empty() || !nothing, "a reduction over no axes");
+    let is_sum = matches!(reduction, Reduction::SumSquare | Reduction::LogSumExp);
+    ensure!(
+        !axes.is_empty() || !nothing || !is_sum,
+        "a reduction over no axes"
+    );
     Ok(Arc::new(Reduce {
         reduction,
-        axes: (!axes.is_empty()).then_some(axes),
+        axes: (nothing || !axes.is_empty()).then_some(axes),
         keeps_axes: attributes.int("keepdims", 1)? != 0,
     }))
 }
