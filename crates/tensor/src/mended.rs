@@ -5,7 +5,7 @@
 //! - Logarithms of a softmax, of which it takes the softmax first: minus infinity, where that is
 //!   too small to be told from zero.
 
-use crate::elements::{dispatch_reals, slice};
+use crate::elements::dispatch_reals;
 use crate::lowering::lower;
 use tract_onnx::tract_hir::internal::{
     Datum, DatumType, EvalContext, EvalOp, InferenceOp, IntoTValue, IntoTensor, Op, SpecialOps,
@@ -14,7 +14,7 @@ use tract_onnx::tract_hir::internal::{
 };
 use tract_onnx::tract_hir::tract_core::ops::nn::{Reduce, Reducer};
 use tract_onnx::tract_hir::tract_core::{as_op, op_as_typed_op, op_out_of_plan};
-use tract_onnx::tract_hir::tract_ndarray::{ArrayD, Axis};
+use tract_onnx::tract_hir::tract_ndarray::{ArrayD, ArrayViewD, Axis};
 
 /// What is computed, along which axes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +85,8 @@ real!(f32);
 real!(f64);
 
 /// The same number of axes, in the order given.
-fn turned<T: Copy>(values: &ArrayD<T>, order: &[usize]) -> ArrayD<T> {
-    let turned = values.view().permuted_axes(order);
+fn turned<T: Copy>(values: ArrayViewD<'_, T>, order: &[usize]) -> ArrayD<T> {
+    let turned = values.permuted_axes(order);
     turned.as_standard_layout().into_owned()
 }
 
@@ -94,7 +94,7 @@ fn log_softmax<T: Real>(value: &Value, axes: &[usize]) -> TractResult<Value> {
     // The axes come last, so that what is summed up is together.
     let kept = (0..value.rank()).filter(|axis| !axes.contains(axis));
     let order: Vec<usize> = kept.chain(axes.iter().copied()).collect();
-    let mut values = turned(&value.to_plain_array_view::<T>()?.to_owned(), &order);
+    let mut values = turned(value.to_plain_array_view::<T>()?, &order);
     let length: usize = axes.iter().map(|axis| value.shape()[*axis]).product();
     if let (Some(values), true) = (values.as_slice_mut(), length > 0) {
         values.chunks_exact_mut(length).for_each(T::log_softmax);
@@ -103,21 +103,17 @@ fn log_softmax<T: Real>(value: &Value, axes: &[usize]) -> TractResult<Value> {
     for (to, from) in order.iter().enumerate() {
         back[*from] = to;
     }
-    Ok(turned(&values, &back).into_tensor())
+    Ok(turned(values.view(), &back).into_tensor())
 }
 
 fn sum(value: &Value, axes: &[usize]) -> TractResult<Value> {
-    let mut shape = value.shape().to_vec();
-    axes.iter().for_each(|axis| shape[*axis] = 1);
-    let values = ArrayD::from_shape_vec(value.shape(), slice::<i64>(value)?.to_vec())?;
-    let mut sums = values;
+    let mut sums = value.to_plain_array_view::<i64>()?.to_owned();
     for axis in axes {
         let along = Axis(*axis);
         sums = sums
             .fold_axis(along, 0, |sum: &i64, next| sum.wrapping_add(*next))
             .insert_axis(along);
     }
-    ensure!(sums.shape() == shape, "sums of shape {:?}", sums.shape());
     Ok(sums.into_tensor())
 }
 

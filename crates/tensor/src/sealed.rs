@@ -27,13 +27,10 @@ struct Sealed(Box<dyn TypedOp>);
 /// Seals such operators of a graph.
 pub(crate) fn seal(model: &mut TypedModel) {
     let nodes = model.nodes().iter();
-    let convolutions = nodes.clone().filter_map(|node| node.op_as::<Conv>());
-    let strides = convolutions.map(|conv| conv.pool_spec.strides().iter().any(|s| *s > 1));
-    let (mut has_convolutions, mut has_strides) = (false, false);
-    for strides in strides {
-        has_convolutions = true;
-        has_strides |= strides;
-    }
+    let mut convolutions = nodes.clone().filter_map(|node| node.op_as::<Conv>());
+    let has_convolutions = convolutions.clone().next().is_some();
+    let has_strides =
+        convolutions.any(|conv| conv.pool_spec.strides().iter().any(|stride| *stride > 1));
     let moved = nodes.filter(|node| {
         node.op_is::<MultiBroadcastTo>()
             || node.op_is::<Tile>()

@@ -90,6 +90,11 @@ fn unfaithful(node: &NodeProto) -> Option<&'static str> {
         "Transpose" if attribute("perm").is_some_and(|a| !is_permutation(&a.ints)) => {
             Some("by what is no permutation")
         }
+        "ConvTranspose"
+            if text("auto_pad").starts_with(b"SAME") && attribute("output_padding").is_some() =>
+        {
+            Some("with output_padding and auto_pad")
+        }
         "Dropout" if node.input.len() > 2 => Some("in training"),
         "MaxPool" | "AveragePool"
             if on("ceil_mode") && !matches!(text("auto_pad"), b"" | b"NOTSET") =>
